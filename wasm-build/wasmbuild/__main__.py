@@ -1,0 +1,86 @@
+"""``python -m wasmbuild PLUGIN... -o build/ai-nexus.wasm``."""
+
+import argparse
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+from . import build, check, contents, plugins, wit
+from .errors import BuildError
+from .toolchain import Toolchain
+
+
+def _wit_path() -> Path:
+    here = Path(__file__).parent
+    places = (here / "wit", here.parent / "wit")
+    return next(place for place in places if place.is_dir()) / "proxy-wasm.wit"
+
+
+def _sdk_root() -> Path:
+    spec = importlib.util.find_spec("proxywasm")
+    if spec is None or spec.origin is None:
+        raise BuildError("the SDK (package proxywasm) is not installed beside wasmbuild")
+    return Path(spec.origin).parents[1]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m wasmbuild", description=__import__("wasmbuild").__doc__)
+    parser.add_argument("plugin", nargs="*", help="a package, or the path of a filter.py or of a package's folder")
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/ai-nexus.wasm"), help="default: %(default)s")
+    parser.add_argument("--python-path", type=Path, action="append", default=[], metavar="DIR",
+                        help="a further folder to import pure Python packages from; may be repeated")  # fmt: skip
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="default: .wasmbuild beside the output")
+    parser.add_argument("--force", action="store_true", help="build even if nothing changed")
+    parser.add_argument("--check", type=Path, metavar="FILE", help="only check a module that is already there")
+    parser.add_argument("--contents", type=Path, metavar="FILE", help="say what is in a module, and what could go")
+    return parser
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _build(options: argparse.Namespace, cache: Path) -> None:
+    start = time.monotonic()
+    found = [plugins.find(given) for given in options.plugin]
+    builder = build.Builder(_wit_path(), cache, _show)
+    _show(f"{options.output}: {', '.join(plugin.module for plugin in found)}\n")
+    built = builder.build(found, [*options.python_path, _sdk_root()], options.output, force=options.force)
+    size = built.path.stat().st_size / 1_048_576
+    done = f"built in {time.monotonic() - start:.1f} s" if built.fresh else "up to date"
+    print(f"{built.path}: {size:.2f} MiB, {done}")
+
+
+def _check(path: Path, cache: Path) -> bool:
+    toolchain = Toolchain(cache)
+    if not toolchain.ready:
+        toolchain.install()
+    findings = [*check.surface(path.read_bytes(), wit.read(_wit_path())), check.features(path, toolchain)]
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject:<12} {finding.detail}")
+    return all(finding.ok for finding in findings)
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    parser = _parser()
+    options = parser.parse_args()
+    cache = options.cache or (options.check or options.output).parent / ".wasmbuild"
+    try:
+        if options.check:
+            return 0 if _check(options.check, cache) else 1
+        if options.contents:
+            print(contents.table(options.contents.read_bytes()))
+            return 0
+        if not options.plugin:
+            parser.error("expected at least one PLUGIN, or --check FILE, or --contents FILE")
+        _build(options, cache)
+    except (BuildError, OSError) as error:
+        print(f"wasmbuild: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

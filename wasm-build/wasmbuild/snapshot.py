@@ -1,0 +1,130 @@
+"""Run componentize-py: start the interpreter, import the plugins, and freeze the memory into a component.
+
+The plugins are imported by an entry module written here. Once everything is imported it leaves a manifest in memory
+(what was imported, from which files, which plugins registered), and overwrites freed memory with zeros: compiling the
+sources leaves megabytes of garbage behind, which would otherwise be stored in the module.
+"""
+
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BuildError
+from .toolchain import Toolchain
+
+ENTRY = "nexus_entry"
+WORLD = "plugin"
+
+_MANIFEST_START = b"\x01wasmbuild manifest\x02"
+_MANIFEST_END = b"\x03wasmbuild manifest\x04"
+
+_ENTRY_SOURCE = '''\
+"""What the snapshot imports. Made by wasmbuild."""
+
+import gc
+import os
+import sys
+
+{imports}
+from proxywasm import registered_plugins
+from proxywasm._guest import Guest
+
+
+def _manifest() -> bytes:
+    lines = ["python\\t" + sys.version.partition(" ")[0]]
+    lines += ["plugin\\t" + name for name in sorted(registered_plugins())]
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        size = os.stat(file).st_size if os.path.exists(file) else 0
+        lines.append("module\\t" + name + "\\t" + file + "\\t" + str(size))
+    return {start!r} + "\\n".join(lines).encode() + {end!r}
+
+
+def _blank_freed_memory() -> None:
+    held = []
+    for size, count in {blanks!r}:
+        held.append([bytes(size) for _ in range(count)])
+
+
+_manifest_in_memory = _manifest()
+gc.collect()
+_blank_freed_memory()
+gc.collect()
+'''
+
+_BLANKS = ((1 << 20, 4), (1 << 18, 12), (1 << 16, 32), (1 << 14, 64), (1 << 12, 256), (1 << 10, 1024), (600, 2000))
+"""Sizes and counts of zeroed blocks, largest first, so that they land in what is free before memory has to grow."""
+
+
+@dataclass(frozen=True, slots=True)
+class PythonModule:
+    """A Python module in the snapshot: its name, its file ("" if built in), and the file's size in bytes."""
+
+    name: str
+    file: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a snapshot holds: the interpreter's version, the registered plugins, and Python modules by name."""
+
+    python: str
+    plugins: tuple[str, ...]
+    modules: dict[str, PythonModule]
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """Find the manifest in *data*, the memory image or a whole module; raise `BuildError` if there is none."""
+    found = re.search(re.escape(_MANIFEST_START) + b"(python\t.*?)" + re.escape(_MANIFEST_END), data, re.DOTALL)
+    if found is None:
+        raise BuildError("no manifest in the module: it was not made by wasmbuild, or it was packed afterwards")
+    rows = [line.split("\t") for line in found[1].decode().splitlines()]
+    return Manifest(
+        python=next(row[1] for row in rows if row[0] == "python"),
+        plugins=tuple(row[1] for row in rows if row[0] == "plugin"),
+        modules={row[1]: PythonModule(row[1], row[2], int(row[3])) for row in rows if row[0] == "module"},
+    )
+
+
+def _explain(output: str) -> str:
+    """Turn what componentize-py prints on failure into the part an author needs: the Python traceback."""
+    start = output.rfind("Traceback (most recent call last):", 0, output.find("\n\nCaused by:"))
+    traceback = output[start if start >= 0 else 0 : output.find("\n\nCaused by:")].strip()
+    traceback = traceback.removeprefix("AssertionError: ")
+    hint = ""
+    if "dynamic module does not define module export function" in output or "No module named" in output:
+        missing = re.search(r"No module named '([\w.]+)'", output)
+        if missing:
+            hint = (
+                f"\n{missing[1]!r} was not found. Only the standard library of CPython 3.14 for WASI, the SDK and the"
+                "\nplugin's own folder are there; name further folders with --python-path. Extension modules cannot be"
+                "\npacked: pure Python only."
+            )
+    return f"importing the plugins failed:\n{traceback}{hint}"
+
+
+def take(
+    modules: Sequence[str], python_path: Sequence[Path], wit: Path, toolchain: Toolchain, work: Path
+) -> bytes:
+    """Import *modules* in the interpreter and return the component with the memory as it was then.
+
+    Raises `BuildError` with the plugin's own traceback when the import fails.
+    """
+    app = work / "app"
+    empty = work / "empty" / "lib" / "python3" / "site-packages"
+    app.mkdir(parents=True, exist_ok=True)
+    empty.mkdir(parents=True, exist_ok=True)
+    imports = "\n".join(f"import {module}" for module in modules)
+    source = _ENTRY_SOURCE.format(imports=imports, start=_MANIFEST_START, end=_MANIFEST_END, blanks=_BLANKS)
+    (app / f"{ENTRY}.py").write_text(source, encoding="utf-8")
+    paths = [argument for path in (app, *python_path) for argument in ("--python-path", str(path.resolve()))]
+    finished: subprocess.CompletedProcess[str] = toolchain.componentize(
+        "--quiet", "--wit-path", str(wit.resolve()), "--world", WORLD,
+        "componentize", "--stub-wasi", *paths, ENTRY, "--output", "component.wasm", cwd=work,
+    )  # fmt: skip
+    if finished.returncode != 0:
+        raise BuildError(_explain(finished.stdout + finished.stderr))
+    return (work / "component.wasm").read_bytes()
