@@ -25,15 +25,27 @@ def _sdk_root() -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m wasmbuild", description=__import__("wasmbuild").__doc__)
-    parser.add_argument("plugin", nargs="*", help="a package, or the path of a filter.py or of a package's folder")
-    parser.add_argument("-o", "--output", type=Path, default=Path("build/ai-nexus.wasm"), help="default: %(default)s")
-    parser.add_argument("--python-path", type=Path, action="append", default=[], metavar="DIR",
-                        help="a further folder to import pure Python packages from; may be repeated")  # fmt: skip
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="default: .wasmbuild beside the output")
-    parser.add_argument("--force", action="store_true", help="build even if nothing changed")
-    parser.add_argument("--check", type=Path, metavar="FILE", help="only check a module that is already there")
-    parser.add_argument("--contents", type=Path, metavar="FILE", help="say what is in a module, and what could go")
+    parser = argparse.ArgumentParser(
+        prog="python -m wasmbuild",
+        description="Turn filters written in Python into one core WebAssembly module for Proxy-Wasm hosts.",
+    )
+    add = parser.add_argument
+    add("plugin", nargs="*", help="a package, or the path of a filter.py or of a package's folder")
+    output = Path("build/ai-nexus.wasm")
+    add("-o", "--output", type=Path, default=output, metavar="FILE", help="default: %(default)s")
+    add(
+        "--python-path",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a further folder to import pure Python packages from; may be repeated",
+    )
+    add("--cache", type=Path, metavar="DIR", help="default: .wasmbuild beside the output")
+    add("--force", action="store_true", help="build even if nothing changed")
+    add("--check", type=Path, metavar="FILE", help="only check a module that is already there")
+    add("--contents", type=Path, metavar="FILE", help="say what is in a module, and what could go")
+    add("--compare", type=Path, nargs=2, metavar="FILE", help="say where two modules differ, and why")
     return parser
 
 
@@ -72,6 +84,9 @@ def main() -> int:
             return 0 if _check(options.check, cache) else 1
         if options.contents:
             print(contents.table(options.contents.read_bytes()))
+            return 0
+        if options.compare:
+            print(contents.difference(*(path.read_bytes() for path in options.compare)))
             return 0
         if not options.plugin:
             parser.error("expected at least one PLUGIN, or --check FILE, or --contents FILE")

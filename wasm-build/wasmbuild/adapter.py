@@ -18,7 +18,7 @@ from . import wasi, wit
 from .binary import FuncType
 
 ABI_MARKERS = ("proxy_abi_version_0_2_100", "proxy_abi_version_0_2_1")
-"""Higress takes the first, stock Envoy the second: a host picks the first marker it knows, in export order."""
+"""A host picks the first marker it knows, in export order: Higress the first, stock Envoy the second."""
 
 WASI_IN_HOST = "wasi_snapshot_preview1"
 
@@ -58,7 +58,10 @@ def _host_function(function: wit.Function) -> tuple[str, str]:
     pushed = [f"(local.get {index})" for index in range(len(params))]
     name = f'(func (export "host.{function.name}")'
     if not outputs:
-        return imported, f"{name}{_signature(params, ['i32'])}\n  (call $env.{function.abi_name} {' '.join(pushed)}))"
+        return (
+            imported,
+            f"{name}{_signature(params, ['i32'])}\n  (call $env.{function.abi_name} {' '.join(pushed)}))",
+        )
 
     pointer = f"(local.get {len(params)})"
     clear, places = [], []
@@ -124,7 +127,9 @@ def generate(world: wit.World, expected: dict[str, tuple[list[str], list[str]]])
         imports.append(imported)
         functions.append(export)
     functions += [f'(func (export "{marker}"))' for marker in ABI_MARKERS]
-    functions += [wasi.function(name, params, results) for name, (params, results) in sorted(expected.items())]
+    functions += [
+        wasi.function(name, params, results) for name, (params, results) in sorted(expected.items())
+    ]
     return "\n".join(["(module", *imports, wasi.HOST_IMPORTS, wasi.PRELUDE, *functions, ")"])
 
 

@@ -1,4 +1,7 @@
-"""The pipeline: snapshot, link, put together, check. What did not change since the last build is not done again."""
+"""The pipeline: snapshot, link, put together, check.
+
+What did not change since the last build is not done again.
+"""
 
 import hashlib
 import json
@@ -64,14 +67,19 @@ class Builder:
         self._progress = progress
         self.toolchain = Toolchain(cache)
 
-    def build(self, plugins: Sequence[Plugin], python_path: Sequence[Path], output: Path, *, force: bool) -> Built:
+    def build(
+        self, plugins: Sequence[Plugin], python_path: Sequence[Path], output: Path, *, force: bool
+    ) -> Built:
         """Make *output* out of *plugins*, unless it is there and nothing it was made from has changed."""
         paths = [*python_path, *(plugin.root for plugin in plugins)]
         paths = list(dict.fromkeys(path.resolve() for path in paths))
         request = _digest(
-            own_sources(), self._wit_path.read_bytes(), json.dumps(self.toolchain.versions, sort_keys=True).encode(),
-            *(plugin.module.encode() for plugin in plugins), *(str(path).encode() for path in paths),
-        )  # fmt: skip
+            own_sources(),
+            self._wit_path.read_bytes(),
+            json.dumps(self.toolchain.versions, sort_keys=True).encode(),
+            *(plugin.module.encode() for plugin in plugins),
+            *(str(path).encode() for path in paths),
+        )
         record = self._cache / f"{output.name}.json"
         if not force and _is_current(output, record, request):
             return Built(output, fresh=False, findings=())
@@ -86,7 +94,9 @@ class Builder:
         findings = self._checked(module, plugins)
         _write(output, module)
         hashes = {str(path): _digest(path.read_bytes()) for path in sources}
-        record.write_text(json.dumps({"request": request, "module": _digest(module), "sources": hashes}, indent=1))
+        record.write_text(
+            json.dumps({"request": request, "module": _digest(module), "sources": hashes}, indent=1)
+        )
         return Built(output, fresh=True, findings=findings)
 
     def _make(self, modules: Sequence[str], paths: Sequence[Path], work: Path) -> tuple[bytes, list[Path]]:
@@ -101,8 +111,8 @@ class Builder:
         skeleton = self._skeleton(parts, work)
         with _step(self._progress, "assemble") as details:
             module = link.assemble(skeleton, image)
-            details.append(f"{len(module) / 1_048_576:.2f} MiB: code {len(skeleton) / 1_048_576:.2f},")
-            details.append(f"memory {len(image.data) / 1_048_576:.2f}")
+            code, memory = len(skeleton) / 1_048_576, len(image.data) / 1_048_576
+            details.append(f"code {code:.2f} MiB and memory {memory:.2f} MiB")
         return module, list(sources.values())
 
     def _skeleton(self, parts: list[tuple[str, bytes]], work: Path) -> bytes:
@@ -127,7 +137,7 @@ class Builder:
     def _checked(self, module: bytes, plugins: Sequence[Plugin]) -> tuple[check.Finding, ...]:
         with _step(self._progress, "check") as details:
             findings = check.surface(module, self._world, [plugin.module for plugin in plugins])
-            details += [f"{finding.subject}: {finding.detail}" for finding in findings]
+            details += [finding.detail for finding in findings]
         _refuse(findings)
         return tuple(findings)
 

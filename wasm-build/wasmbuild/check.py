@@ -1,7 +1,7 @@
 """Read a finished module and say whether the hosts can load it.
 
-The limits are those of the oldest hosts supported: the WASI functions of Envoy 1.32, the WebAssembly features of
-V8 10.7 (Higress). A missing import or an unknown feature would only show when the proxy starts.
+The limits are those of the oldest hosts supported: the WASI functions of Envoy 1.32, the WebAssembly
+features of V8 10.7 (Higress). A missing import or an unknown feature would only show when the proxy starts.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,9 @@ def _imports(module: bytes, world: wit.World) -> list[Finding]:
                 wrong.append(f"{name}: expected {WASI_SIGNATURES[entry.name]}, got {found}")
         else:
             wrong.append(f"{name} is not provided by Envoy 1.32 and Higress")
-    count = f"{len(entries)} imports, all of them env.proxy_* or WASI functions that Envoy 1.32 and Higress have"
+    count = (
+        f"{len(entries)} imports, all of them env.proxy_* or WASI functions that Envoy 1.32 and Higress have"
+    )
     return [Finding("imports", "; ".join(wrong) or count, not wrong)]
 
 
@@ -93,7 +95,9 @@ def _exports(module: bytes, world: wit.World) -> list[Finding]:
 
 def _size(module: bytes) -> Finding:
     megabytes = len(module) / 1_048_576
-    return Finding("size", f"{megabytes:.2f} MiB of at most {MAX_BYTES // 1_048_576}", len(module) <= MAX_BYTES)
+    return Finding(
+        "size", f"{megabytes:.2f} MiB of at most {MAX_BYTES // 1_048_576}", len(module) <= MAX_BYTES
+    )
 
 
 def _plugins(module: bytes, plugins: Sequence[str]) -> Finding:
@@ -101,7 +105,9 @@ def _plugins(module: bytes, plugins: Sequence[str]) -> Finding:
     missing = [name for name in plugins if name not in manifest.modules]
     if missing:
         return Finding("plugins", f"not in the module: {', '.join(missing)}", ok=False)
-    return Finding("plugins", ", ".join(manifest.plugins) or "none registered with @plugin", bool(manifest.plugins))
+    return Finding(
+        "plugins", ", ".join(manifest.plugins) or "none registered with @plugin", bool(manifest.plugins)
+    )
 
 
 def features(path: Path, toolchain: Toolchain) -> Finding:

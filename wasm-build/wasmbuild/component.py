@@ -66,7 +66,9 @@ class _Walk:
                 reader.byte()
                 arguments[name] = reader.unsigned()
             number = len(self.core_instances)
-            origins = tuple(self.export(arguments[entry.module], entry.name) for entry in binary.imports(module))
+            origins = tuple(
+                self.export(arguments[entry.module], entry.name) for entry in binary.imports(module)
+            )
             self.core_instances.append(Instance(number, module, origins))
         else:
             inline = {}
@@ -110,7 +112,9 @@ class _Walk:
                 raise BuildError("the component lowers a function that it lifted itself")
             self.core[Kind.FUNC].append(lowered)
         else:
-            raise BuildError(f"unsupported canonical function {opcode:#x} (resources and async are not used here)")
+            raise BuildError(
+                f"unsupported canonical function {opcode:#x} (resources and async are not used here)"
+            )
 
     def canonical_options(self, reader: Reader) -> None:
         for _ in range(reader.unsigned()):

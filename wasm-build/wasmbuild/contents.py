@@ -6,6 +6,12 @@ from .snapshot import read_manifest
 
 _LARGEST = 12
 
+_WHY_DIFFERENT = """\
+Equal sources and tools give equal code. The data section holds the interpreter as it was after the imports.
+CPython picks a random seed for string hashes when it starts, which orders every set and dict of strings, so
+that section differs from build to build. The seed cannot be changed at run time, and a seed that nobody
+knows in advance is what makes colliding keys hard to find: it is kept random on purpose."""
+
 
 def _data_bytes(module: bytes) -> list[tuple[int, int]]:
     """Return the address and length of every data segment."""
@@ -34,4 +40,18 @@ def table(module: bytes) -> str:
     lines.append(f"{len(manifest.modules)} Python modules; the largest (bytes of source or bytecode):")
     largest = sorted(manifest.modules.values(), key=lambda one: -one.size)[:_LARGEST]
     lines += [f"{one.size:>12,} {one.name}" for one in largest]
+    return "\n".join(lines)
+
+
+def difference(one: bytes, other: bytes) -> str:
+    """Return which sections of two modules differ, in how many bytes, and why that is expected."""
+    lines = []
+    pairs = zip(binary.sections(one), binary.sections(other), strict=False)
+    for (number, content), (_, counterpart) in pairs:
+        title = Section(number).name.lower()
+        if content == counterpart:
+            lines.append(f"same       {title} section, {len(content):,} bytes")
+        else:
+            lines.append(f"different  {title} section, {len(content):,} and {len(counterpart):,} bytes")
+    lines.append(_WHY_DIFFERENT)
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Find imports that would fail at run time: those inside functions, of modules that the snapshot does not hold.
+"""Find imports that would fail at run time: inside functions, of modules that the snapshot does not hold.
 
 At run time there are no files, so only what was imported while building can be imported again.
 """
@@ -31,8 +31,8 @@ def find(path: Path, package: str, loaded: Container[str]) -> list[str]:
         for node in ast.walk(function):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 messages += [
-                    f"{path}:{node.lineno}: {function.name}() imports {name!r}, which is not loaded while building;"
-                    " there are no files at run time, so import it at the top of the module"
+                    f"{path}:{node.lineno}: {function.name}() imports {name!r}, which is not loaded while"
+                    " building; there are no files at run time, so import it at the top of the module"
                     for name in _imported_names(node, package)
                     if name not in loaded
                 ]

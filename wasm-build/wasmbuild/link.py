@@ -16,15 +16,15 @@ from .errors import BuildError
 from .toolchain import Toolchain
 
 MERGE_FEATURES = (
-    "bulk-memory", "bulk-memory-opt", "call-indirect-overlong", "extended-const", "gc", "multivalue", "mutable-globals",
-    "nontrapping-float-to-int", "reference-types", "sign-ext", "simd",
+    "bulk-memory", "bulk-memory-opt", "call-indirect-overlong", "extended-const", "gc", "multivalue",
+    "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext", "simd",
 )  # fmt: skip
-"""Named one by one: ``--all-features`` makes encodings that Envoy refuses. GC only lets globals start from other
-globals while the modules are being joined; nothing of it is left afterwards (`check` proves it)."""
+"""Named one by one: ``--all-features`` makes encodings that Envoy refuses. GC only lets globals start from
+other globals while the modules are being joined; nothing of it is left afterwards (`check` proves it)."""
 
 
 _ANY_MEMORY = b"\1\0" + binary.unsigned(256)
-"""One memory of 16 MiB, which satisfies every module, in place of the one whose size depends on the plugins."""
+"""One memory of 16 MiB, enough for every module, in place of the one whose size depends on the plugins."""
 
 
 def _is_wasi(module: str) -> bool:
@@ -54,7 +54,9 @@ def _roles(parts: list[component.Instance], guest: str) -> dict[int, str]:
             roles[instance.number] = f"module{instance.number}"
     for role in ("main", "guest"):
         if role not in roles.values():
-            raise BuildError(f"the component has no module for the role {role!r}; is it made from this project's WIT?")
+            raise BuildError(
+                f"the component has no module for the role {role!r}; is it made from this project's WIT?"
+            )
     return roles
 
 
@@ -125,8 +127,8 @@ class Image:
 def split(component_bytes: bytes, world: wit.World) -> tuple[list[tuple[str, bytes]], Image]:
     """Take a component apart into modules without memory content, ready to merge, and the memory image.
 
-    The modules do not depend on the plugins, only on the interpreter and the WIT world: merged once, they serve
-    every build.
+    The modules do not depend on the plugins, only on the interpreter and the WIT world: merged once, they
+    serve every build.
     """
     parts = component.read(component_bytes)
     modules = dict(_rewire(parts, world))
@@ -148,12 +150,16 @@ def merge(modules: list[tuple[str, bytes]], exports: list[str], toolchain: Toolc
     for name, module in modules:
         if name == "adapter":
             (work / "adapter.wat").write_bytes(module)
-            toolchain.binaryen("wasm-as", "adapter.wat", "-o", "adapter.wasm", *flags(MERGE_FEATURES), cwd=work)
+            toolchain.binaryen(
+                "wasm-as", "adapter.wat", "-o", "adapter.wasm", *flags(MERGE_FEATURES), cwd=work
+            )
         else:
             (work / f"{name}.wasm").write_bytes(module)
         arguments += [f"{name}.wasm", name]
     options = flags(MERGE_FEATURES)
-    toolchain.binaryen("wasm-merge", *arguments, "-o", "merged.wasm", "--rename-export-conflicts", *options, cwd=work)
+    toolchain.binaryen(
+        "wasm-merge", *arguments, "-o", "merged.wasm", "--rename-export-conflicts", *options, cwd=work
+    )
 
     merged = (work / "merged.wasm").read_bytes()
     found = {export.name: export for export in binary.exports(merged)}
@@ -166,7 +172,8 @@ def merge(modules: list[tuple[str, bytes]], exports: list[str], toolchain: Toolc
 def assemble(skeleton: bytes, image: Image) -> bytes:
     """Put the memory image into the merged module."""
     parts = [
-        (number, image.memory if number == Section.MEMORY else content) for number, content in binary.sections(skeleton)
+        (number, image.memory if number == Section.MEMORY else content)
+        for number, content in binary.sections(skeleton)
     ]
     return binary.assemble([*parts, (Section.DATA, image.data)])
 

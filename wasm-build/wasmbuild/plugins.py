@@ -38,7 +38,9 @@ def find(given: str) -> Plugin:
     if path.is_dir():
         return _in_package(path.resolve(), given)
     if not all(part.isidentifier() for part in given.split(".")):
-        raise BuildError(f"{given}: expected the name of a Python package, or the path of a file or folder that exists")
+        raise BuildError(
+            f"{given}: expected the name of a Python package, or the path of a file or folder that exists"
+        )
     try:
         spec = importlib.util.find_spec(given)
     except ModuleNotFoundError as error:

@@ -1,8 +1,8 @@
 """Run componentize-py: start the interpreter, import the plugins, and freeze the memory into a component.
 
-The plugins are imported by an entry module written here. Once everything is imported it leaves a manifest in memory
-(what was imported, from which files, which plugins registered), and overwrites freed memory with zeros: compiling the
-sources leaves megabytes of garbage behind, which would otherwise be stored in the module.
+The plugins are imported by an entry module written here. Once everything is imported it leaves a manifest in
+memory (what was imported, from which files, which plugins registered), and overwrites freed memory with
+zeros: compiling the sources leaves megabytes of garbage, which would otherwise be stored in the module.
 """
 
 import re
@@ -54,8 +54,16 @@ _blank_freed_memory()
 gc.collect()
 '''
 
-_BLANKS = ((1 << 20, 4), (1 << 18, 12), (1 << 16, 32), (1 << 14, 64), (1 << 12, 256), (1 << 10, 1024), (600, 2000))
-"""Sizes and counts of zeroed blocks, largest first, so that they land in what is free before memory has to grow."""
+_BLANKS = (
+    (1 << 20, 4),
+    (1 << 18, 12),
+    (1 << 16, 32),
+    (1 << 14, 64),
+    (1 << 12, 256),
+    (1 << 10, 1024),
+    (600, 2000),
+)
+"""Sizes and counts of zeroed blocks, largest first: each lands in what is free before memory has to grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class PythonModule:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a snapshot holds: the interpreter's version, the registered plugins, and Python modules by name."""
+    """What a snapshot holds: the interpreter's version, registered plugins, and Python modules by name."""
 
     python: str
     plugins: tuple[str, ...]
@@ -77,10 +85,17 @@ class Manifest:
 
 
 def read_manifest(data: bytes) -> Manifest:
-    """Find the manifest in *data*, the memory image or a whole module; raise `BuildError` if there is none."""
-    found = re.search(re.escape(_MANIFEST_START) + b"(python\t.*?)" + re.escape(_MANIFEST_END), data, re.DOTALL)
+    """Find the manifest in *data*, a memory image or a whole module.
+
+    Raises `BuildError` if there is none.
+    """
+    found = re.search(
+        re.escape(_MANIFEST_START) + b"(python\t.*?)" + re.escape(_MANIFEST_END), data, re.DOTALL
+    )
     if found is None:
-        raise BuildError("no manifest in the module: it was not made by wasmbuild, or it was packed afterwards")
+        raise BuildError(
+            "no manifest in the module: it was not made by wasmbuild, or it was packed afterwards"
+        )
     rows = [line.split("\t") for line in found[1].decode().splitlines()]
     return Manifest(
         python=next(row[1] for row in rows if row[0] == "python"),
@@ -99,9 +114,9 @@ def _explain(output: str) -> str:
         missing = re.search(r"No module named '([\w.]+)'", output)
         if missing:
             hint = (
-                f"\n{missing[1]!r} was not found. Only the standard library of CPython 3.14 for WASI, the SDK and the"
-                "\nplugin's own folder are there; name further folders with --python-path. Extension modules cannot be"
-                "\npacked: pure Python only."
+                f"\n{missing[1]!r} was not found. Only the standard library of CPython 3.14 for WASI, the SDK"
+                "\nand the plugin's own folder are there; name further folders with --python-path. Extension"
+                "\nmodules cannot be packed: pure Python only."
             )
     return f"importing the plugins failed:\n{traceback}{hint}"
 

@@ -1,7 +1,7 @@
 """The tools a build runs: componentize-py and node from PyPI, Binaryen from npm.
 
-The versions are pinned, in ``pyproject.toml`` (extra ``build``) and in ``toolchain_npm/package-lock.json``, whose
-checksum npm verifies. Nothing else need be on the machine.
+The versions are pinned, in ``pyproject.toml`` (extra ``build``) and in ``toolchain_npm/package-lock.json``,
+whose checksum npm verifies. Nothing else need be on the machine.
 """
 
 import hashlib
@@ -20,7 +20,10 @@ _PIP_HINT = "pip install 'ai-nexus[build]'"
 
 
 def _run(command: list[str], cwd: Path, what: str) -> str:
-    """Run *command* and return its standard error; raise `BuildError` with the end of its output if it fails."""
+    """Run *command* and return its standard error.
+
+    Raises `BuildError` with the end of its output if it fails.
+    """
     finished = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         output = "\n".join((finished.stdout + finished.stderr).strip().splitlines()[-15:])
@@ -72,7 +75,9 @@ class Toolchain:
 
     def componentize(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run componentize-py in *cwd*, seeing no packages but those it is pointed to."""
-        program = "import sys, componentize_py; sys.argv[0] = 'componentize-py'; sys.exit(componentize_py.script())"
+        program = (
+            "import sys, componentize_py; sys.argv[0] = 'componentize-py'; sys.exit(componentize_py.script())"
+        )
         # componentize-py adds the site-packages of an active virtual environment; this one is empty.
         environment = os.environ | {"VIRTUAL_ENV": str(cwd / "empty")}
         return subprocess.run(

@@ -1,12 +1,13 @@
 """What WASI is left at run time: clocks, randomness, the environment, and output that becomes log lines.
 
 The interpreter was started at build time, so there are no files, sockets or arguments to have now. A host
-older than Envoy 1.33 knows fifteen WASI functions; of these four are used here (``HOST_IMPORTS``). Everything else is
-answered inside the module: opening a file says "no entry", a socket cannot be created, a stream to wait for is ready.
+older than Envoy 1.33 knows fifteen WASI functions; of these four are used here (``HOST_IMPORTS``). Everything
+else is answered inside the module: opening a file says "no entry", a socket cannot be created, a stream to
+wait for is ready.
 
-Names are those of WASI 0.2, ``interface#function``, without the version. Results lie behind a return pointer, the
-last parameter, as the canonical ABI lays them out: a ``result`` is a tag byte (1 is an error) and a payload at the
-payload's alignment.
+Names are those of WASI 0.2, ``interface#function``, without the version. Results lie behind a return pointer,
+the last parameter, as the canonical ABI lays them out: a ``result`` is a tag byte (1 is an error) and a
+payload at the payload's alignment.
 """
 
 HOST_IMPORTS = """
@@ -24,14 +25,16 @@ PRELUDE = """
 (func (export "proxy_on_memory_allocate") (param $size i32) (result i32)
   (call $realloc (i32.const 0) (i32.const 0) (i32.const 1) (local.get $size)))
 
-;; Nanoseconds of clock 0 (realtime) or 1 (monotonic); the host writes below the stack pointer, where nothing lives.
+;; Nanoseconds of clock 0 (realtime) or 1 (monotonic). The host writes below the stack pointer, where
+;; nothing lives.
 (func $clock (param $id i32) (result i64) (local $place i32)
   (local.set $place (i32.and (i32.sub (global.get $stack_pointer) (i32.const 16)) (i32.const -16)))
   (drop (call $clock_time_get (local.get $id) (i64.const 1) (local.get $place)))
   (i64.load (local.get $place)))
 
 ;; The environment as one list<u8>; the entries' pointers, which WASI wants as well, lie behind the bytes.
-(func (export "host.get-environment") (param $result i32) (local $count i32) (local $size i32) (local $entries i32)
+(func (export "host.get-environment") (param $result i32)
+  (local $count i32) (local $size i32) (local $entries i32)
   (drop (call $environ_sizes_get (local.get $result) (i32.add (local.get $result) (i32.const 4))))
   (local.set $count (i32.load (local.get $result)))
   (local.set $size (i32.load offset=4 (local.get $result)))
@@ -57,10 +60,13 @@ _CLOSED = 1
 
 _DESCRIPTOR_PAYLOAD_OFFSETS = {
     8: ("metadata-hash", "metadata-hash-at", "stat", "stat-at", "write"),
-    4: ("append-via-stream", "open-at", "read", "read-directory", "read-via-stream", "readlink-at", "write-via-stream"),
+    4: (
+        "append-via-stream", "open-at", "read", "read-directory", "read-via-stream", "readlink-at",
+        "write-via-stream",
+    ),
     1: (
-        "advise", "create-directory-at", "get-flags", "link-at", "remove-directory-at", "rename-at", "set-size",
-        "set-times", "set-times-at", "symlink-at", "sync", "sync-data", "unlink-file-at",
+        "advise", "create-directory-at", "get-flags", "link-at", "remove-directory-at", "rename-at",
+        "set-size", "set-times", "set-times-at", "symlink-at", "sync", "sync-data", "unlink-file-at",
     ),
 }  # fmt: skip
 
@@ -73,12 +79,15 @@ _LOG = """
       (local.get 1)
       ;; The line's end is the log entry's end.
       (i32.sub (local.get 2)
-        (i32.eq (i32.load8_u (i32.sub (i32.add (local.get 1) (local.get 2)) (i32.const 1))) (i32.const 10)))))))
+        (i32.eq
+          (i32.load8_u (i32.sub (i32.add (local.get 1) (local.get 2)) (i32.const 1)))
+          (i32.const 10)))))))
   (i32.store8 (local.get $result) (i32.const 0))"""
 _WALL_CLOCK = """(local $now i64)
   (local.set $now (call $clock (i32.const 0)))
   (i64.store (local.get $result) (i64.div_u (local.get $now) (i64.const 1000000000)))
-  (i32.store offset=8 (local.get $result) (i32.wrap_i64 (i64.rem_u (local.get $now) (i64.const 1000000000))))"""
+  (i32.store offset=8 (local.get $result)
+    (i32.wrap_i64 (i64.rem_u (local.get $now) (i64.const 1000000000))))"""
 _RANDOM = """(local $bytes i32) (local $length i32) (local $done i32) (local $part i32)
   (local.set $length (i32.wrap_i64 (local.get 0)))
   (local.set $bytes (call $realloc (i32.const 0) (i32.const 0) (i32.const 1) (local.get $length)))
@@ -87,7 +96,8 @@ _RANDOM = """(local $bytes i32) (local $length i32) (local $done i32) (local $pa
     ;; Hosts fill at most 64 KiB in one call.
     (local.set $part (i32.sub (local.get $length) (local.get $done)))
     (if (i32.gt_u (local.get $part) (i32.const 65536)) (then (local.set $part (i32.const 65536))))
-    (if (call $random_get (i32.add (local.get $bytes) (local.get $done)) (local.get $part)) (then unreachable))
+    (if (call $random_get (i32.add (local.get $bytes) (local.get $done)) (local.get $part))
+      (then unreachable))
     (local.set $done (i32.add (local.get $done) (local.get $part)))
     (br $more)))
   (i32.store (local.get $result) (local.get $bytes))

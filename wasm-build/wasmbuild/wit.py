@@ -47,7 +47,9 @@ def _types(text: str, function: str) -> tuple[str, ...]:
     types = tuple(part.strip() for part in text.split(",") if part.strip())
     for found in types:
         if found not in _TYPES:
-            raise BuildError(f"{function}: expected one of {', '.join(sorted(_TYPES))}, got the type {found!r}")
+            raise BuildError(
+                f"{function}: expected one of {', '.join(sorted(_TYPES))}, got the type {found!r}"
+            )
     return types
 
 
@@ -66,6 +68,7 @@ def read(path: Path) -> World:
     if package is None:
         raise BuildError(f"{path}: expected a package declaration, got none")
     interfaces = {
-        name: tuple(_function(*match) for match in _FUNCTION.findall(body)) for name, body in _INTERFACE.findall(text)
+        name: tuple(_function(*match) for match in _FUNCTION.findall(body))
+        for name, body in _INTERFACE.findall(text)
     }
     return World(package[1], interfaces)

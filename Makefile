@@ -1,0 +1,69 @@
+# Everything AI Nexus can be asked to do; `make` lists it. Needs Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+MODULE := build/ai-nexus.wasm
+PLUGINS := ai_nexus_classifier
+DATA ?= ../shared/data
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build contents run test test-unit test-envoy check format lock bench prove-gateway clean
+
+##@ Use
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/ready ## Make the virtual environment, from pinned packages with verified checksums
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "AI Nexus needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+build: setup ## Build the WebAssembly module, if anything it is made from has changed
+	@$(RUN) -m wasmbuild $(PLUGINS) -o $(MODULE)
+
+contents: build ## Say what is in the module, and what could go
+	@$(RUN) -m wasmbuild --contents $(MODULE)
+
+run: build ## Start fake providers and Envoy with the filters (GATEWAY_PORT, ADMIN_PORT, PROVIDERS_PORT, WORKERS)
+	@exec $(RUN) -m nexus run
+
+##@ Prove
+
+test: check test-unit test-envoy ## Run everything: checks, unit tests, the module, real Envoy
+
+test-unit: setup ## Run the tests that need no module and no proxy
+	$(RUN) -m pytest --ignore=tests/envoy
+
+test-envoy: build ## Run the tests against a real Envoy
+	$(RUN) -m pytest tests/envoy
+
+check: setup ## Check format, lint, types and import contracts
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: build ## Measure the cost of the filters beside Envoy without them, in one run
+	$(RUN) tests/bench/gateway_load.py
+
+prove-gateway: build ## Show that the gateway does what issue 2 asks (DATA=path of the data sets)
+	$(RUN) tests/prove/gateway.py --data $(DATA)
+
+##@ Maintain
+
+format: setup ## Put the sources into shape
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/ruff check --fix
+
+lock: ## Pin the newest packages that pyproject.toml allows (needs uv)
+	uv pip compile pyproject.toml --extra build --extra gateway --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --quiet -o requirements.lock
+
+clean: ## Remove what was built, but not the virtual environment
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
