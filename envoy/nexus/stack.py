@@ -1,0 +1,194 @@
+"""A running gateway: the fake providers and Envoy, started together and gone together."""
+
+import contextlib
+import http.client
+import json
+import queue
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from ._child import Child
+from ._envoy import envoy_command, why_not_started
+from ._rundir import private_directory
+from .controls import AdminPage, ProviderControl
+from .description import Gateway, faked
+from .render import render, to_yaml
+from .wasmplugin import WasmPlugin
+
+_PROBE_INTERVAL_S = 0.05
+_PROBE_TIMEOUT_S = 2.0
+_PROBE_PATH = "/v1/chat/completions"
+_PROBE = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "Are you there?"}]}).encode()
+# V8 compiles the module on every start: 4 to 5 s on two idle cores, so a slow machine gets its time.
+_START_TIMEOUT_S = 120.0
+
+
+class StartError(RuntimeError):
+    """The gateway did not start; the message is a paragraph for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """A child process has ended without having been asked to."""
+
+    child: Child
+
+    def __str__(self) -> str:
+        code = self.child.exit_code or 0
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return f"{self.child.name} ended by itself, {how}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """A signal has asked for the end."""
+
+    signal_number: int
+
+
+class Stack:
+    """Fake providers and an Envoy in front of them, as a context manager.
+
+    Entering starts both, with the providers of *gateway* replaced by fake ones on *providers_port* and the
+    ports after it; `wait_ready` returns once a request has passed. Leaving stops both and removes every file.
+    The processes die with the thread that entered, whatever happens to it.
+
+    *happenings* is how one thread waits for everything: a child that ends puts itself into it, and a signal
+    handler may add `StopAsked`.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        plugins: Sequence[WasmPlugin],
+        *,
+        envoy: Path,
+        providers_port: int,
+        workers: int,
+        log_level: str = "warning",
+        on_line: Callable[[str], None] = lambda line: None,
+        envoy_stdout: IO[bytes] | None = None,
+    ) -> None:
+        self.gateway = faked(gateway, "127.0.0.1", providers_port)
+        self.happenings: queue.SimpleQueue[ChildEnded | StopAsked] = queue.SimpleQueue()
+        self.admin = AdminPage(gateway.admin.port)
+        self.providers = {
+            provider.name: ProviderControl(provider.name, provider.port)
+            for provider in self.gateway.providers
+        }
+        self._plugins = plugins
+        self._envoy_binary = envoy
+        self._providers_port = providers_port
+        self._workers = workers
+        self._log_level = log_level
+        self._on_line = on_line
+        self._envoy_stdout = envoy_stdout
+        self._cleanup = contextlib.ExitStack()
+
+    @property
+    def port(self) -> int:
+        """The port of the first listener."""
+        return self.gateway.listeners[0].port
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as started:
+            directory = started.enter_context(private_directory())
+            config = directory / "envoy.yaml"
+            config.write_text(to_yaml(render(self.gateway, self._plugins)), encoding="utf-8")
+            self.providers_process = self._start(started, "the fake providers", self._providers_command())
+            command = envoy_command(
+                self._envoy_binary, config, workers=self._workers, log_level=self._log_level
+            )
+            self.envoy_process = self._start(started, "Envoy", command, stdout=self._envoy_stdout)
+            self._cleanup = started.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    def wait_ready(self) -> StopAsked | None:
+        """Wait until a request has passed through Envoy to a provider, or somebody has asked to stop.
+
+        Raises StartError when a process ends instead, or when nothing passes for two minutes.
+        """
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while (problem := self._probe()) is not None:
+            with contextlib.suppress(queue.Empty):
+                happening = self.happenings.get(timeout=_PROBE_INTERVAL_S)
+                if isinstance(happening, StopAsked):
+                    return happening
+                raise StartError(self._why_ended(happening.child))
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"No request has passed through the gateway in {_START_TIMEOUT_S:.0f} s: {problem}. "
+                    + why_not_started(self.envoy_process.lines, None)
+                )
+        return None
+
+    def _providers_command(self) -> list[str]:
+        names = [provider.name for provider in self.gateway.providers]
+        return [sys.executable, "-m", "nexus", "providers", "--port", str(self._providers_port), *names]
+
+    def _start(
+        self,
+        started: contextlib.ExitStack,
+        name: str,
+        command: Sequence[str],
+        *,
+        stdout: IO[bytes] | None = None,
+    ) -> Child:
+        stopping = False
+
+        def on_exit(child: Child) -> None:
+            if not stopping:
+                self.happenings.put(ChildEnded(child))
+
+        def stop() -> None:
+            nonlocal stopping
+            stopping = True
+            child.stop()
+
+        child = Child(name, command, on_exit=on_exit, on_line=self._on_line, stdout=stdout)
+        started.callback(stop)
+        return child
+
+    def _probe(self) -> str | None:
+        """Send one request through the gateway; return what is wrong, or None when a provider has seen it."""
+        listener = self.gateway.listeners[0]
+        address = "127.0.0.1" if listener.address == "0.0.0.0" else listener.address
+        connection = http.client.HTTPConnection(address, listener.port, timeout=_PROBE_TIMEOUT_S)
+        try:
+            connection.request("POST", _PROBE_PATH, _PROBE, {"content-type": "application/json"})
+            response = connection.getresponse()
+            body = response.read()
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        except http.client.HTTPException as error:
+            return f"not an HTTP response: {type(error).__name__}"
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            return f"status {response.status}, {body[:200].decode('utf-8', 'replace')}"
+        return self._forget_probe()
+
+    def _forget_probe(self) -> str | None:
+        """Find the probe in the journal of a provider and remove it: the user's first request comes first."""
+        for control in self.providers.values():
+            if control.requests_in_all():
+                control.forget_requests()
+                return None
+        return "status 200, but no provider has seen the request"
+
+    def _why_ended(self, child: Child) -> str:
+        if child is self.envoy_process:
+            return "Envoy did not start: " + why_not_started(child.lines, child.exit_code)
+        last = child.lines[-1] if child.lines else "they said nothing"
+        return f"The fake providers did not start: {last}"

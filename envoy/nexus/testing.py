@@ -1,0 +1,151 @@
+"""A gateway for tests: real Envoy, fake providers, free ports, all gone afterwards.
+
+For example::
+
+    with running_gateway({"ai-nexus-classifier": {}}, module=Path("build/ai-nexus.wasm")) as gateway:
+        gateway.providers["openai"].set_fault(status=503, count=1)
+        response = requests.post(f"{gateway.base_url}/v1/chat/completions", json=...)
+        seen = gateway.providers["openai"].requests()
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ._envoy import find_envoy
+from .controls import AdminPage, ProviderControl
+from .description import Admin, Gateway, Limits, Listener, Provider, Timeouts
+from .ports import free_ports
+from .providers import PROVIDERS
+from .stack import Stack
+from .wasmplugin import WasmPlugin
+
+__all__ = ["RunningGateway", "describe_gateway", "describe_plugin", "running_gateway"]
+
+_CRASH_MARKS = ("Uncaught RuntimeError", "Function: ", "Wasm VM failed", "Proxy-Wasm plugin in-VM backtrace")
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    """A gateway that is up, and everything a test may want to know of it."""
+
+    stack: Stack
+    _access_log: Path
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to, on 127.0.0.1."""
+        return self.stack.port
+
+    @property
+    def base_url(self) -> str:
+        """The gateway's URL, without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin(self) -> AdminPage:
+        """Envoy's administration page."""
+        return self.stack.admin
+
+    @property
+    def providers(self) -> Mapping[str, ProviderControl]:
+        """The fake providers by name."""
+        return self.stack.providers
+
+    @property
+    def envoy_pid(self) -> int:
+        """Envoy's process id."""
+        return self.stack.envoy_process.pid
+
+    @property
+    def logs(self) -> list[str]:
+        """What Envoy has logged, with the plugins' own lines."""
+        return self.stack.envoy_process.lines
+
+    @property
+    def access_log(self) -> list[str]:
+        """The lines of the access log, if the description asks for one. Envoy writes them once a second."""
+        return self._access_log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+    def vm_crashes(self) -> list[str]:
+        """Return every sign that a VM has died: lines of the log, and counters that are not zero."""
+        lines = [line for line in self.logs if any(mark in line for mark in _CRASH_MARKS)]
+        stats = self.admin.stats("wasm.").items()
+        return lines + [f"{name}: {value}" for name, value in stats if "vm_reload" in name and value]
+
+    def reset(self) -> None:
+        """Clear every provider's faults and journal."""
+        for control in self.providers.values():
+            control.set_fault()
+            control.forget_requests()
+
+
+def describe_gateway(*, module: Path | None = None) -> Gateway:
+    """Return a gateway with the usual four providers on free ports; `dataclasses.replace` changes it."""
+    first = free_ports(2)
+    providers = tuple(
+        Provider(name=fake.name, host="127.0.0.1", port=1, tls=None, path_prefix="/v1", key_env=None)
+        for fake in PROVIDERS
+    )
+    return Gateway(
+        listeners=(Listener(name="http", address="127.0.0.1", port=first),),
+        admin=Admin("127.0.0.1", first + 1),
+        providers=providers,
+        default_provider=providers[0].name,
+        timeouts=Timeouts(connect_s=5, headers_s=10, idle_s=600, response_s=0),
+        limits=Limits(body_bytes=32 << 20, connections=10_000),
+        access_log="none",
+        module=module or Path("/nonexistent"),
+        plugins=Path("/nonexistent"),
+    )
+
+
+def describe_plugin(plugin_name: str, config: Mapping[str, object], *, priority: int = 0) -> WasmPlugin:
+    """Return a plugin with this configuration and nothing else out of the ordinary."""
+    return WasmPlugin(
+        file=f"{plugin_name}.yaml",
+        name=plugin_name,
+        plugin_name=plugin_name,
+        phase="UNSPECIFIED_PHASE",
+        priority=priority,
+        fail_strategy="FAIL_RELOAD",
+        environment=(),
+        config=dict(config),
+    )
+
+
+@contextlib.contextmanager
+def running_gateway(
+    plugins: Mapping[str, Mapping[str, object]] | Sequence[WasmPlugin] = (),
+    *,
+    module: Path | None = None,
+    gateway: Gateway | None = None,
+    workers: int = 1,
+    log_level: str = "warning",
+) -> Iterator[RunningGateway]:
+    """Start a gateway with *plugins*, wait until a request passes, and stop it at the end.
+
+    *plugins* are in request order: names with their configuration, or whole `WasmPlugin` values. *gateway*,
+    by default `describe_gateway`, says the rest; its providers are faked on free ports in any case. Raises
+    StartError with the reason when the gateway does not start.
+    """
+    described = gateway or describe_gateway(module=module)
+    if module is not None:
+        described = replace(described, module=module.resolve())
+    if isinstance(plugins, Mapping):
+        plugins = [describe_plugin(name, config) for name, config in plugins.items()]
+    with tempfile.NamedTemporaryFile(mode="ab") as access_log:
+        stack = Stack(
+            described,
+            plugins,
+            envoy=find_envoy(),
+            providers_port=free_ports(len(described.providers)),
+            workers=workers,
+            log_level=log_level,
+            envoy_stdout=access_log,
+        )
+        with stack:
+            stack.wait_ready()
+            yield RunningGateway(stack, Path(access_log.name))
