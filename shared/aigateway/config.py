@@ -1,0 +1,190 @@
+"""Reading a plugin's configuration, and saying everything that is wrong with it at once.
+
+A plugin's `Config.from_json` asks a `Reader` for each key by type. The reader notes problems and hands back the
+default, so that reading goes on; `finish` then raises one `ConfigError` with all of them:
+
+    budgets[0].limit_usd: expected a number above 0, got the string 'ten'
+    budgets[1].consumer: expected a non-empty string, got nothing
+    budgts: unknown key, did you mean 'budgets'?
+"""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aigateway._wording import describe, one_of
+
+__all__ = ["ConfigError", "Problem", "Reader"]
+
+Choice = TypeVar("Choice", bound=str)
+Default = TypeVar("Default")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a configuration: *path* is where, *message* what."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message has one line per problem."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class Reader:
+    """Reads one JSON object of a configuration, key by key.
+
+    Readers of nested objects share the list of problems, so only the outermost one needs `finish`.
+    """
+
+    def __init__(self, value: object, path: str = "") -> None:
+        self._path = path
+        self._problems: list[Problem] = []
+        self._nested: list[Reader] = []
+        self._known: dict[str, None] = {}
+        self._values: Mapping[str, object] = {}
+        if isinstance(value, Mapping):
+            self._values = {str(key): item for key, item in value.items()}
+        elif value is not None:
+            self._problems.append(Problem(path, f"expected an object, got {describe(value)}"))
+
+    def boolean(self, key: str, default: bool) -> bool:
+        """Read true or false."""
+        value = self._take(key)
+        if value is None:
+            return default
+        if isinstance(value, bool):
+            return value
+        return self._wrong(key, "true or false", value, default)
+
+    def string(self, key: str, default: str) -> str:
+        """Read a string that is not empty."""
+        value = self._take(key)
+        if value is None:
+            return default
+        if isinstance(value, str) and value:
+            return value
+        return self._wrong(key, "a non-empty string", value, default)
+
+    def choice(self, key: str, default: Choice, *, among: Sequence[Choice]) -> Choice:
+        """Read one of the strings *among*."""
+        value = self._take(key)
+        if value is None:
+            return default
+        for option in among:
+            if value == option:
+                return option
+        nearest = _nearest(value, among) if isinstance(value, str) else ""
+        return self._wrong(key, one_of(among), value, default, nearest)
+
+    def integer(self, key: str, default: int, *, at_least: int, at_most: int | None = None) -> int:
+        """Read a whole number within bounds, both included."""
+        value = self._take(key)
+        if value is None:
+            return default
+        if (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and value >= at_least
+            and (at_most is None or value <= at_most)
+        ):
+            return value
+        upper = f" and at most {at_most}" if at_most is not None else ""
+        return self._wrong(key, f"a whole number of at least {at_least}{upper}", value, default)
+
+    def number(
+        self,
+        key: str,
+        default: float,
+        *,
+        above: float | None = None,
+        at_least: float | None = None,
+        at_most: float | None = None,
+    ) -> float:
+        """Read a finite number within bounds: *above* excludes its bound, the others include theirs."""
+        value = self._take(key)
+        if value is None:
+            return default
+        bounds = [
+            f"{name} {bound:g}"
+            for name, bound in (("above", above), ("of at least", at_least), ("of at most", at_most))
+            if bound is not None
+        ]
+        expected = f"a number {' and '.join(bounds)}".rstrip()
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return self._wrong(key, expected, value, default)
+        try:
+            number = float(value)
+        except OverflowError:
+            return self._wrong(key, expected, value, default)
+        within = (
+            math.isfinite(number)
+            and (above is None or number > above)
+            and (at_least is None or number >= at_least)
+            and (at_most is None or number <= at_most)
+        )
+        return number if within else self._wrong(key, expected, value, default)
+
+    def strings(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Read a list of strings that are not empty; an empty list is allowed."""
+        value = self._take(key)
+        if value is None:
+            return default
+        if not isinstance(value, list | tuple):
+            return self._wrong(key, "a list of strings", value, default)
+        good = []
+        for index, item in enumerate(value):
+            if isinstance(item, str) and item.strip():
+                good.append(item)
+            else:
+                self._wrong(f"{key}[{index}]", "a non-empty string", item, None)
+        return tuple(good)
+
+    def table(self, key: str) -> "Reader":
+        """Read a nested object; an absent one reads as empty."""
+        nested = Reader(self._take(key), self._at(key))
+        self._nested.append(nested)
+        return nested
+
+    def finish(self) -> None:
+        """Refuse keys that nobody asked for, then raise `ConfigError` if anything was wrong."""
+        problems = self._collect()
+        if problems:
+            raise ConfigError(problems)
+
+    def _collect(self) -> list[Problem]:
+        problems = list(self._problems)
+        for key in self._values:
+            if key not in self._known:
+                problems.append(Problem(self._at(key), f"unknown key{_nearest(key, list(self._known))}"))
+        for nested in self._nested:
+            problems += nested._collect()
+        return problems
+
+    def _take(self, key: str) -> object:
+        """Hand out the value of *key*; null counts as absent, as it does in YAML."""
+        self._known[key] = None
+        return self._values.get(key)
+
+    def _at(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+    def _wrong(self, key: str, expected: str, got: object, default: Default, hint: str = "") -> Default:
+        self._problems.append(Problem(self._at(key), f"expected {expected}, got {describe(got)}{hint}"))
+        return default
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Offer the known name that *name* is most likely a slip of, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
