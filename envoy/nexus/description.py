@@ -137,7 +137,7 @@ def read_gateway(path: Path) -> Gateway:
         plugins=(path.parent / root.text("plugins", "plugins")).resolve(),
     )
     names = [provider.name for provider in providers]
-    if gateway.default_provider and names and gateway.default_provider not in names:
+    if gateway.default_provider and all(names) and gateway.default_provider not in names:
         got = f"expected one of {', '.join(names)}, got the string {gateway.default_provider!r}"
         root.problem("default_provider", got)
     _check_ports(root, gateway)

@@ -8,13 +8,17 @@ import json
 import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import yaml
 
 from aigateway.config import ConfigError, Problem, Reader
 
+_ANY_TEXT: Final = "a non-empty string"
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
+
+
+Default = TypeVar("Default")
 
 
 class DescriptionError(ValueError):
@@ -37,7 +41,7 @@ class Section(Reader):
         default: str | None = None,
         *,
         pattern: str = r".+",
-        expected: str = "a non-empty string",
+        expected: str = _ANY_TEXT,
     ) -> str:
         """Read a string that matches *pattern* as a whole; without a *default* the key is required."""
         value = self._take(key)
@@ -47,9 +51,7 @@ class Section(Reader):
             return value
         return self._wrong(key, expected, value, default or "")
 
-    def optional_text(
-        self, key: str, *, pattern: str = r".+", expected: str = "a non-empty string"
-    ) -> str | None:
+    def optional_text(self, key: str, *, pattern: str = r".+", expected: str = _ANY_TEXT) -> str | None:
         """Read a string as `text` does, or None when there is none."""
         return self.text(key, "", pattern=pattern, expected=expected) or None
 
@@ -71,10 +73,11 @@ class Section(Reader):
             return []
         if not isinstance(value, list) or (required and not value):
             return self._wrong(key, "a list with at least one entry" if required else "a list", value, [])
-        for index, item in enumerate(value):
+        items: list[object] = value
+        for index, item in enumerate(items):
             if item is None:
                 self._wrong(f"{key}[{index}]", "an object", item, None)
-        return [self._nest(f"{key}[{index}]", item) for index, item in enumerate(value)]
+        return [self._nest(f"{key}[{index}]", item) for index, item in enumerate(items)]
 
     def document(self, key: str) -> dict[str, object]:
         """Read a nested mapping as it stands: it is JSON that somebody else will understand."""
@@ -95,8 +98,15 @@ class Section(Reader):
             self._take(key)
 
     def problem(self, key: str, message: str) -> None:
-        """Note what only the caller can see to be wrong with *key*, or with the whole section if it is empty."""
+        """Note what only the caller can see to be wrong with *key*, or with the whole section for ""."""
         self._problems.append(Problem(self._at(key) if key else self._path, message))
+
+    def _wrong(self, key: str, expected: str, got: object, default: Default, hint: str = "") -> Default:
+        if got is None:
+            # To whoever writes YAML, a key without a value is as good as no key.
+            self.problem(key, f"expected {expected}, got nothing")
+            return default
+        return super()._wrong(key, expected, got, default, hint)
 
     def _nest(self, key: str, value: object) -> "Section":
         nested = Section(value, self._at(key))
