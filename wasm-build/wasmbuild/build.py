@@ -117,7 +117,11 @@ class Builder:
 
     def _skeleton(self, parts: list[tuple[str, bytes]], work: Path) -> bytes:
         """Return the merged and optimised code, from the cache if the same was merged before."""
-        key = _digest(own_sources(), *(part for name, module in parts for part in (name.encode(), module)))
+        key = _digest(
+            Path(link.__file__).read_bytes(),
+            json.dumps(self.toolchain.versions, sort_keys=True).encode(),
+            *(part for name, module in parts for part in (name.encode(), module)),
+        )
         kept = self._cache / f"code-{key[:16]}.wasm"
         if kept.exists():
             self._progress(f"  {'code':<12}    kept  merged and optimised by an earlier build\n")
