@@ -1,0 +1,103 @@
+"""Header maps that behave like Envoy's.
+
+Names are lower case; pseudo headers come first; some well-known names can be there only once, and adding to
+them joins the values instead.
+"""
+
+from collections.abc import Iterable
+from typing import Self
+
+from ._abi import Pairs
+
+_SINGLE = frozenset(
+    b":authority :method :path :scheme :protocol :status client-trace-id connection content-length content-type "
+    b"expect grpc-timeout keep-alive proxy-connection proxy-status te transfer-encoding upgrade user-agent via "
+    b"x-forwarded-client-cert x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id "
+    b"x-client-trace-id grpc-message grpc-status date location server accept accept-encoding authorization "
+    b"cache-control origin referer access-control-request-headers access-control-request-method if-match "
+    b"if-none-match if-modified-since if-unmodified-since if-range access-control-allow-headers "
+    b"access-control-allow-methods access-control-allow-origin access-control-expose-headers access-control-max-age "
+    b"access-control-allow-credentials content-encoding etag vary age expires last-modified cookie".split()
+)
+"""Names Envoy keeps in one slot ("inline headers", envoy/http/header_map.h and its filters' registrations)."""
+
+
+class HeaderMap:
+    """An ordered multi-map of byte strings with Envoy's rules for adding and replacing."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self._entries: list[tuple[bytes, bytes]] = []
+        for key, value in pairs:
+            self.add(key, value)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: bytes) -> bool:
+        return self.get(name) is not None
+
+    def pairs(self) -> Pairs:
+        """Return a copy of the entries, pseudo headers first, otherwise as they were added."""
+        return list(self._entries)
+
+    def copy(self) -> Self:
+        """Return an independent map with the same entries."""
+        other = type(self)()
+        other._entries = list(self._entries)
+        return other
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the first value of *name*, or None."""
+        name = name.lower()
+        return next((value for key, value in self._entries if key == name), None)
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """Return every value of *name*, in order."""
+        name = name.lower()
+        return [value for key, value in self._entries if key == name]
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Append a header; a name that has one slot only gets the value joined to what is there."""
+        name = _canonical(name)
+        position = self._position(name)
+        if name in _SINGLE and position is not None:
+            joint = b"; " if name == b"cookie" else b","
+            present = self._entries[position][1]
+            self._entries[position] = (name, present + joint + value if present else value)
+        elif name.startswith(b":"):
+            pseudo = sum(1 for key, _ in self._entries if key.startswith(b":"))
+            self._entries.insert(pseudo, (name, value))
+        else:
+            self._entries.append((name, value))
+
+    def replace(self, name: bytes, value: bytes) -> None:
+        """Set the *first* value of *name*, adding it when absent; further values stay as they are."""
+        name = _canonical(name)
+        position = self._position(name)
+        if position is None:
+            self.add(name, value)
+        else:
+            self._entries[position] = (name, value)
+
+    def remove(self, name: bytes) -> None:
+        """Take away every value of *name*."""
+        name = _canonical(name)
+        self._entries = [entry for entry in self._entries if entry[0] != name]
+
+    def clear(self) -> None:
+        """Take away everything."""
+        self._entries = []
+
+    def byte_size(self) -> int:
+        """Count the bytes of all names and values, as proxy_get_header_map_size reports on Envoy."""
+        return sum(len(key) + len(value) for key, value in self._entries)
+
+    def _position(self, name: bytes) -> int | None:
+        return next((index for index, (key, _) in enumerate(self._entries) if key == name), None)
+
+
+def _canonical(name: bytes) -> bytes:
+    name = name.lower()
+    return b":authority" if name == b"host" else name
