@@ -20,6 +20,19 @@ class ProviderControl:
     port: int
     address: str = "127.0.0.1"
 
+    @property
+    def base_url(self) -> str:
+        """The provider's URL, without a path."""
+        return f"http://{self.address}:{self.port}"
+
+    def is_up(self) -> bool:
+        """Return whether it answers."""
+        try:
+            self._call("GET", "/health")
+        except OSError:
+            return False
+        return True
+
     def requests(self, last: int = 1000) -> list[dict[str, object]]:
         """Return the *last* requests it has seen, oldest first, as ``GET /__requests`` shows them."""
         requests = self._call("GET", f"/__requests?last={last}")["requests"]

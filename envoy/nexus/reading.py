@@ -77,7 +77,7 @@ class Section(Reader):
         for index, item in enumerate(items):
             if item is None:
                 self._wrong(f"{key}[{index}]", "an object", item, None)
-        return [self._nest(f"{key}[{index}]", item) for index, item in enumerate(items)]
+        return [self._nest(f"{key}[{index}]", item) for index, item in enumerate(items) if item is not None]
 
     def document(self, key: str) -> dict[str, object]:
         """Read a nested mapping as it stands: it is JSON that somebody else will understand."""

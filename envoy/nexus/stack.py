@@ -52,6 +52,11 @@ class StopAsked:
     signal_number: int
 
 
+def providers_command(first_port: int, names: Sequence[str]) -> list[str]:
+    """Return the command that serves the fake providers *names* on *first_port* and the ports after it."""
+    return [sys.executable, "-m", "nexus", "providers", "--port", str(first_port), *names]
+
+
 class Stack:
     """Fake providers and an Envoy in front of them, as a context manager.
 
@@ -101,7 +106,9 @@ class Stack:
             directory = started.enter_context(private_directory())
             config = directory / "envoy.yaml"
             config.write_text(to_yaml(render(self.gateway, self._plugins)), encoding="utf-8")
-            self.providers_process = self._start(started, "the fake providers", self._providers_command())
+            names = [provider.name for provider in self.gateway.providers]
+            command = providers_command(self._providers_port, names)
+            self.providers_process = self._start(started, "the fake providers", command)
             command = envoy_command(
                 self._envoy_binary, config, workers=self._workers, log_level=self._log_level
             )
@@ -132,10 +139,6 @@ class Stack:
                     + why_not_started(self.envoy_process.lines, None)
                 )
         return None
-
-    def _providers_command(self) -> list[str]:
-        names = [provider.name for provider in self.gateway.providers]
-        return [sys.executable, "-m", "nexus", "providers", "--port", str(self._providers_port), *names]
 
     def _start(
         self,

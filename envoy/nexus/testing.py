@@ -10,20 +10,23 @@ For example::
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ._child import Child
 from ._envoy import find_envoy
 from .controls import AdminPage, ProviderControl
 from .description import Admin, Gateway, Limits, Listener, Provider, Timeouts
 from .ports import free_ports
 from .providers import PROVIDERS
-from .stack import Stack
+from .stack import Stack, StartError, providers_command
 from .wasmplugin import WasmPlugin
 
-__all__ = ["RunningGateway", "describe_gateway", "describe_plugin", "running_gateway"]
+__all__ = ["RunningGateway", "describe_gateway", "describe_plugin", "running_gateway", "running_providers"]
 
+_POLL_INTERVAL_S = 0.02
 _CRASH_MARKS = ("Uncaught RuntimeError", "Function: ", "Wasm VM failed", "Proxy-Wasm plugin in-VM backtrace")
 
 
@@ -114,6 +117,29 @@ def describe_plugin(plugin_name: str, config: Mapping[str, object], *, priority:
         environment=(),
         config=dict(config),
     )
+
+
+@contextlib.contextmanager
+def running_providers(*names: str) -> Iterator[dict[str, ProviderControl]]:
+    """Serve fake providers alone, the usual four unless *names* says others, on free ports."""
+    names = names or tuple(fake.name for fake in PROVIDERS)
+    first = free_ports(len(names))
+    ended = threading.Event()
+    child = Child(
+        "the fake providers",
+        providers_command(first, names),
+        on_exit=lambda child: ended.set(),
+        on_line=lambda line: None,
+    )
+    try:
+        controls = {name: ProviderControl(name, port) for port, name in enumerate(names, first)}
+        for control in controls.values():
+            while not control.is_up():
+                if ended.wait(_POLL_INTERVAL_S):
+                    raise StartError(f"The fake providers did not start: {' '.join(child.lines)}")
+        yield controls
+    finally:
+        child.stop()
 
 
 @contextlib.contextmanager
