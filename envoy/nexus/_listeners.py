@@ -160,6 +160,7 @@ def _routes(gateway: Gateway) -> Node:
         "name": "gateway",
         "domains": ["*"],
         "request_body_buffer_limit": gateway.limits.body_bytes,
+        "retry_policy": dict(_RETRY_POLICY),
         "routes": [*chosen, by_header, *defaults],
     }
     return {"name": "gateway", "virtual_hosts": [virtual_host]}
@@ -192,7 +193,6 @@ def _route_action(gateway: Gateway) -> Node:
         "auto_host_rewrite": True,
         "timeout": duration(timeouts.response_s),
         "idle_timeout": duration(timeouts.idle_s),
-        "retry_policy": dict(_RETRY_POLICY),
     }
 
 

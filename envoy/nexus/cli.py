@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ._envoy import EnvoyMissingError
 from .description import faked, is_ip_address, read_gateway
+from .envoy import EnvoyMissingError
 from .providers import PROVIDERS, FakeProvider, serve
 from .reading import DescriptionError
 from .render import render, to_yaml

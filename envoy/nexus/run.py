@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from ._envoy import EnvoyMissingError, find_envoy
 from .description import Gateway, read_gateway
+from .envoy import EnvoyMissingError, find_envoy
 from .ports import is_free, port_owner
 from .reading import DescriptionError
 from .stack import ChildEnded, Stack, StartError, StopAsked

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import IO, Self
 
 from ._child import Child
-from ._envoy import envoy_command, why_not_started
 from ._rundir import private_directory
 from .controls import AdminPage, ProviderControl
 from .description import Gateway, faked
+from .envoy import envoy_command, why_not_started
 from .render import render, to_yaml
 from .wasmplugin import WasmPlugin
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ._child import Child
-from ._envoy import find_envoy
 from .controls import AdminPage, ProviderControl
 from .description import Admin, Gateway, Limits, Listener, Provider, Timeouts
+from .envoy import find_envoy
 from .ports import free_ports
 from .providers import PROVIDERS
 from .stack import Stack, StartError, providers_command

@@ -96,9 +96,7 @@ def read_plugin(path: Path) -> WasmPlugin | None:
     default_disabled = spec.boolean("defaultConfigDisable", False)
     rules = _read_rules(spec)
     if "_rules_" in default_config:
-        spec.problem(
-            "defaultConfig._rules_", "expected rules under matchRules, where both hosts look for them"
-        )
+        spec.problem("defaultConfig._rules_", "expected rules under matchRules, where both hosts look")
     config = {} if default_disabled else dict(default_config)
     plugin = WasmPlugin(
         file=path.name,
