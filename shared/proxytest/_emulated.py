@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from ._abi import Pairs
+from ._connection_manager import incoming_request
 from ._callouts import Callout, CallResponse, Cluster
 from ._deployment import Arrived, Setup
 from ._headers import HeaderMap
@@ -76,16 +77,16 @@ class EmulatedRequest:
     was_reset: bool = False
     stream: HttpStream = field(init=False)
     _encoder: Encoder = field(default_factory=Encoder)
-    _is_head: bool = False
+    is_head: bool = False
 
     def __post_init__(self) -> None:
-        self._is_head = (b":method", b"HEAD") in self.request_headers
-        self.response = Decoder(is_response=True, to_head=self._is_head)
+        self.is_head = (b":method", b"HEAD") in self.request_headers
+        self.response = Decoder(is_response=True, to_head=self.is_head)
 
     def start(self, worker: int, end_stream: bool) -> None:
         """Send the head."""
         self.stream = self.process.new_stream(self, EmulatedCall(self), worker)
-        headers = HeaderMap(_as_the_codec_leaves_them(self.request_headers))
+        headers = incoming_request(self.request_headers)
         self.process.run(lambda: self.stream.request_headers(headers, end_stream))
 
     def send(self, data: bytes, end_stream: bool) -> None:
@@ -109,7 +110,7 @@ class EmulatedRequest:
 
     def headers(self, headers: HeaderMap, end_stream: bool) -> None:
         """Take the response's headers."""
-        self.response.feed(self._encoder.response(headers.pairs(), end_stream, to_head=self._is_head))
+        self.response.feed(self._encoder.response(headers.pairs(), end_stream, to_head=self.is_head))
 
     def data(self, data: bytes, end_stream: bool) -> None:
         """Take a piece of the response's body."""
@@ -138,7 +139,6 @@ class EmulatedCall:
     request: Decoder = field(default_factory=lambda: Decoder(is_response=False))
     was_reset: bool = False
     _encoder: Encoder = field(default_factory=Encoder)
-    _decoder: Decoder = field(default_factory=lambda: Decoder(is_response=True))
 
     def headers(self, cluster: str, headers: HeaderMap, end_stream: bool) -> None:
         """Take the request's headers."""
@@ -165,7 +165,13 @@ class EmulatedCall:
 
     def reply_headers(self, headers: Pairs, end_stream: bool) -> None:
         """Send the head of the response."""
-        self.owner.process.run(lambda: self.owner.stream.response_headers(HeaderMap(headers), end_stream))
+        wire = self._encoder.response(headers, end_stream, to_head=self.owner.is_head)
+        received = Decoder(is_response=True, to_head=self.owner.is_head)
+        received.feed(wire)
+        status = dict(headers)[b":status"]
+        arrived = HeaderMap([(b":status", status), *received.headers])
+        has_end = end_stream or received.is_complete
+        self.owner.process.run(lambda: self.owner.stream.response_headers(arrived, has_end))
 
     def reply_data(self, data: bytes, end_stream: bool) -> None:
         """Send a piece of the response's body; in HTTP/1.1 the end comes as a piece of its own."""
@@ -242,12 +248,3 @@ class EmulatedCallout:
         if end_stream and self._response is not None and not self._callout.is_over:
             self._callout.answer(self._response)
             self._callout.process.run()
-
-
-def _as_the_codec_leaves_them(headers: Pairs) -> Pairs:
-    """Put headers in the order they have once an HTTP/1.1 codec has parsed the request."""
-    pseudo = dict(headers)
-    plain = [(key, value) for key, value in headers if not key.startswith(b":")]
-    first = [(name, pseudo[name]) for name in (b":authority", b":path", b":method") if name in pseudo]
-    proto = [] if b"x-forwarded-proto" in dict(plain) else [(b"x-forwarded-proto", b"http")]
-    return [*first, (b":scheme", b"http"), *plain, *proto]

@@ -268,8 +268,7 @@ class EnvoyDeployment:
                 continue
             if int(thread) == self._envoy.pid:
                 continue  # The main thread only tries plugins out.
-            said = said.replace("\\n", "\n")
-            yield LogRecord(level=_LEVELS[level], message=said, plugin=prefix.split(" ")[2])
+            yield LogRecord(level=_LEVELS[level], message=_unescaped(said), plugin=prefix.split(" ")[2])
 
 
 Receiver = object
@@ -381,6 +380,11 @@ class EnvoySharedData(MutableMapping[str, bytes]):
 
     def __len__(self) -> int:
         raise NotImplementedError("no guest can count shared data, so neither can a test on Envoy")
+
+
+def _unescaped(text: str) -> str:
+    """Undo what `--log-format-escaped` does to a message."""
+    return re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t", "r": "\r"}.get(match[1], match[1]), text)
 
 
 def _keyhole_module() -> WasmModule:

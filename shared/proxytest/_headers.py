@@ -17,7 +17,7 @@ _SINGLE = frozenset(
     b"cache-control origin referer access-control-request-headers access-control-request-method if-match "
     b"if-none-match if-modified-since if-unmodified-since if-range access-control-allow-headers "
     b"access-control-allow-methods access-control-allow-origin access-control-expose-headers access-control-max-age "
-    b"access-control-allow-credentials content-encoding etag vary age expires last-modified cookie".split()
+    b"access-control-allow-credentials content-encoding etag vary age expires last-modified".split()
 )
 """Names Envoy keeps in one slot ("inline headers", envoy/http/header_map.h and its filters' registrations)."""
 
@@ -50,12 +50,12 @@ class HeaderMap:
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of *name*, or None."""
-        name = name.lower()
+        name = _canonical(name)
         return next((value for key, value in self._entries if key == name), None)
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Return every value of *name*, in order."""
-        name = name.lower()
+        name = _canonical(name)
         return [value for key, value in self._entries if key == name]
 
     def add(self, name: bytes, value: bytes) -> None:
@@ -63,9 +63,8 @@ class HeaderMap:
         name = _canonical(name)
         position = self._position(name)
         if name in _SINGLE and position is not None:
-            joint = b"; " if name == b"cookie" else b","
             present = self._entries[position][1]
-            self._entries[position] = (name, present + joint + value if present else value)
+            self._entries[position] = (name, present + b"," + value if present else value)
         elif name.startswith(b":"):
             pseudo = sum(1 for key, _ in self._entries if key.startswith(b":"))
             self._entries.insert(pseudo, (name, value))
@@ -73,13 +72,9 @@ class HeaderMap:
             self._entries.append((name, value))
 
     def replace(self, name: bytes, value: bytes) -> None:
-        """Set the *first* value of *name*, adding it when absent; further values stay as they are."""
-        name = _canonical(name)
-        position = self._position(name)
-        if position is None:
-            self.add(name, value)
-        else:
-            self._entries[position] = (name, value)
+        """Take away every value of *name* and append the new one, which therefore comes last."""
+        self.remove(name)
+        self.add(name, value)
 
     def remove(self, name: bytes) -> None:
         """Take away every value of *name*."""

@@ -32,7 +32,8 @@ class Encoder:
         """Encode the head of a request given with pseudo headers."""
         pseudo = dict(headers)
         line = b"%s %s HTTP/1.1\r\n" % (pseudo.get(b":method", b"GET"), pseudo.get(b":path", b"/"))
-        plain = [(b"host", pseudo.get(b":authority", b"")), *_without_pseudo(headers)]
+        host = [(b"host", pseudo[b":authority"])] if b":authority" in pseudo else []
+        plain = [*host, *_without_pseudo(headers)]
         if end_stream:
             method_may_have_body = pseudo.get(b":method") in (b"POST", b"PUT", b"PATCH")
             if method_may_have_body and b"content-length" not in dict(plain):

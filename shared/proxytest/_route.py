@@ -48,7 +48,9 @@ class RouteTable:
     routes: tuple[Route, ...] = field(default_factory=lambda: (Route(),))
 
     def resolve(self, headers: HeaderMap) -> Route | None:
-        """Return the route of a request, or None when nothing matches."""
+        """Return the route of a request, or None when nothing matches or a filter removed the scheme."""
+        if b":scheme" not in headers:
+            return None
         for route in self.routes:
             if route.matches(headers):
                 return route.resolved(headers)

@@ -11,6 +11,7 @@ from ._abi import Pairs
 from ._buffer import Buffer
 from ._chain import Direction, Phase, Steps
 from ._clock import Timer
+from ._connection_manager import missing_from_request, missing_from_response, outgoing_response
 from ._contexts import RootContext
 from ._headers import HeaderMap
 from ._route import Route
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _UPSTREAM_RESET_TEXT = (
     b"upstream connect error or disconnect/reset before headers. reset reason: connection termination"
 )
+_MISSING_REQUEST_DETAILS = "filter_removed_required_request_headers{missing_required_header:_%s}"
 _MISSING_STATUS_DETAILS = "filter_removed_required_response_headers{missing_required_header:_:status}"
 
 
@@ -243,6 +245,7 @@ class HttpStream:
     def respond(self, headers: HeaderMap, end_stream: bool) -> None:
         """Send headers to the client."""
         self.response_started = True
+        outgoing_response(headers, self.process.clock.now_ns)
         self.client.headers(headers, end_stream)
         self._end_response(end_stream)
 
@@ -386,6 +389,11 @@ class _Request:
         if route.cluster not in stream.process.clusters:
             stream.send_local_reply(503, b"", [], -1, "cluster_not_found")
             return
+        missing = missing_from_request(headers)
+        if missing is not None:
+            text = b"missing required header: " + missing
+            stream.send_local_reply(503, text, [], -1, _MISSING_REQUEST_DETAILS % missing.decode())
+            return
         stream.upstream_started = True
         stream.upstream.headers(route.cluster, headers.copy(), end_stream)
         if end_stream:
@@ -428,11 +436,12 @@ class _Response:
         return False
 
     def deliver_headers(self, headers: HeaderMap, end_stream: bool) -> None:
-        if b":status" not in headers:
-            text = b"missing required header: :status"
+        missing = missing_from_response(headers)
+        if missing is not None:
+            text = b"missing required header: " + missing
             self.stream.send_local_reply(502, text, [], -1, _MISSING_STATUS_DETAILS)
             return
-        self.stream.respond(headers.copy(), end_stream)
+        self.stream.respond(headers, end_stream)
 
     def deliver_data(self, data: Buffer, end_stream: bool) -> None:
         self.stream.respond_data(data.take(), end_stream)

@@ -76,6 +76,8 @@ class StreamContext(Context):
             return DataAction.CONTINUE
         if self._buffers_request:
             self.decoding.hold(data)
+            if self.http.is_destroyed:
+                return DataAction.STOP_AND_BUFFER  # Holding it was too much, and the stream has ended.
         self._request_body = data
         self._end_of_stream = end_stream
         action = self._data_callback("on_request_body", BufferType.REQUEST_BODY, end_stream)
@@ -111,6 +113,8 @@ class StreamContext(Context):
             return DataAction.CONTINUE
         if self._buffers_response:
             self.encoding.hold(data)
+            if self.http.is_destroyed:
+                return DataAction.STOP_AND_BUFFER  # Holding it was too much, and the stream has ended.
         self._response_body = data
         self._end_of_stream = end_stream
         action = self._data_callback("on_response_body", BufferType.RESPONSE_BODY, end_stream)
