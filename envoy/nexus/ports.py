@@ -1,5 +1,6 @@
 """TCP ports: are they free, who has them, which are."""
 
+import contextlib
 import errno
 import os
 import random
@@ -50,14 +51,19 @@ def port_owner(port: int) -> str | None:
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():
             continue
-        try:
-            links = [os.readlink(descriptor) for descriptor in (process / "fd").iterdir()]
-            name = (process / "comm").read_text().strip()
-        except OSError:  # Gone meanwhile, or not ours to look at.
-            continue
-        if any(link in inodes for link in links):
-            return f"{name} (process {process.name})"
+        # The process may be gone meanwhile, or not ours to look at.
+        with contextlib.suppress(OSError):
+            if any(_link(descriptor) in inodes for descriptor in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
     return None
+
+
+def _link(descriptor: Path) -> str | None:
+    """Return what a file descriptor in /proc is open on, or None when it has been closed meanwhile."""
+    try:
+        return os.readlink(descriptor)
+    except OSError:
+        return None
 
 
 def _listening_inodes(port: int) -> set[str]:

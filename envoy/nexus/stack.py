@@ -165,6 +165,9 @@ class Stack:
 
     def _probe(self) -> str | None:
         """Send one request through the gateway; return what is wrong, or None when a provider has seen it."""
+        for control in self.providers.values():
+            if not control.is_up():
+                return f"the fake {control.name} does not answer"
         listener = self.gateway.listeners[0]
         address = "127.0.0.1" if listener.address == "0.0.0.0" else listener.address
         connection = http.client.HTTPConnection(address, listener.port, timeout=_PROBE_TIMEOUT_S)
