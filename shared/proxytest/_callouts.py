@@ -121,6 +121,9 @@ class Callouts:
             return Status.BAD_ARGUMENT, 0
         if body:
             request_headers.replace(b"content-length", str(len(body)).encode())
+        request_headers.add(b"x-envoy-internal", b"true")
+        if timeout_ms:
+            request_headers.add(b"x-envoy-expected-rq-timeout-ms", str(timeout_ms).encode())
         token = root.vm.new_http_call_token()
         if not target.has_endpoints:
             return Status.INTERNAL_FAILURE, 0

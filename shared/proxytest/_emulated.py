@@ -165,12 +165,7 @@ class EmulatedCall:
 
     def reply_headers(self, headers: Pairs, end_stream: bool) -> None:
         """Send the head of the response."""
-        wire = self._encoder.response(headers, end_stream, to_head=self.owner.is_head)
-        received = Decoder(is_response=True, to_head=self.owner.is_head)
-        received.feed(wire)
-        status = dict(headers)[b":status"]
-        arrived = HeaderMap([(b":status", status), *received.headers])
-        has_end = end_stream or received.is_complete
+        arrived, has_end = _over_the_wire(self._encoder, headers, end_stream, to_head=self.owner.is_head)
         self.owner.process.run(lambda: self.owner.stream.response_headers(arrived, has_end))
 
     def reply_data(self, data: bytes, end_stream: bool) -> None:
@@ -209,16 +204,19 @@ class EmulatedCallout:
                 encoder.data(callout.request.body) + encoder.end(callout.request.trailers.pairs())
             )
         self._response: CallResponse | None = None
+        self._is_answered = False
 
     @property
     def was_reset(self) -> bool:
         """Whether the call was over before the server had answered."""
-        return self._callout.is_over
+        return self._callout.is_over and not self._is_answered
 
     def reply_headers(self, headers: Pairs, end_stream: bool) -> None:
-        """Send the head of the response."""
-        self._response = CallResponse(headers=HeaderMap(headers))
-        self._answer_at(end_stream)
+        """Send the head of the response; the proxy adds how long it took, which in the emulator is nothing."""
+        arrived, has_end = _over_the_wire(Encoder(), headers, end_stream, to_head=False)
+        arrived.add(b"x-envoy-upstream-service-time", b"0")
+        self._response = CallResponse(headers=arrived)
+        self._answer_at(has_end)
 
     def reply_data(self, data: bytes, end_stream: bool) -> None:
         """Send a piece of the response's body."""
@@ -233,6 +231,7 @@ class EmulatedCallout:
 
     def reset(self) -> None:
         """Close the connection."""
+        self._is_answered = True
         if self._response is None:
             self._callout.refuse()
         else:
@@ -246,5 +245,16 @@ class EmulatedCallout:
 
     def _answer_at(self, end_stream: bool) -> None:
         if end_stream and self._response is not None and not self._callout.is_over:
+            self._is_answered = True
             self._callout.answer(self._response)
             self._callout.process.run()
+
+
+def _over_the_wire(
+    encoder: Encoder, headers: Pairs, end_stream: bool, *, to_head: bool
+) -> tuple[HeaderMap, bool]:
+    """Encode a response's head and read it back, for the headers that frame it; tells whether it is all."""
+    received = Decoder(is_response=True, to_head=to_head)
+    received.feed(encoder.response(headers, end_stream, to_head=to_head))
+    status = dict(headers)[b":status"]
+    return HeaderMap([(b":status", status), *received.headers]), end_stream or received.is_complete

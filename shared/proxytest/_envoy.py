@@ -282,6 +282,7 @@ class EnvoyRequest:
     request_headers: Pairs
     response: Decoder = field(init=False)
     was_reset: bool = False
+    _is_aborted: bool = False
     _connection: Connection = field(init=False)
     _encoder: Encoder = field(default_factory=Encoder)
 
@@ -307,6 +308,7 @@ class EnvoyRequest:
     def abort(self) -> None:
         """Close the connection."""
         self.deployment.closed()
+        self._is_aborted = True
         self._connection.close()
         self.deployment.settle()
 
@@ -314,7 +316,7 @@ class EnvoyRequest:
         if data is None:
             self.deployment.closed()
             self.response.closed()
-            self.was_reset = not self.response.is_complete
+            self.was_reset = not self.response.is_complete and not self._is_aborted
         else:
             self.response.feed(data)
 

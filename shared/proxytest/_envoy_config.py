@@ -99,6 +99,7 @@ def listener(site: Site) -> Json:
         "stat_prefix": site.name,
         "codec_type": "HTTP1",
         "generate_request_id": False,
+        "delayed_close_timeout": "0s",
         "server_header_transformation": "PASS_THROUGH",
         "http_protocol_options": {"enable_trailers": True},
         "http_filters": [*filters, router],

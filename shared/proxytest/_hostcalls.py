@@ -22,7 +22,7 @@ from ._abi import (
 )
 from ._buffer import Buffer
 from ._logs import LogRecord
-from ._vm import Trap
+from ._vm import UnsafeForHost, Trap
 
 if TYPE_CHECKING:
     from ._contexts import Context, RootContext
@@ -104,7 +104,7 @@ class HostCalls:
         if level > LogLevel.OFF:
             return Status.BAD_ARGUMENT
         if level == LogLevel.OFF:
-            raise Trap("proxy_log with level 6 passes the range check and then ends the whole of Envoy")
+            raise UnsafeForHost("proxy_log with level 6 passes Envoy's range check and then ends Envoy")
         self.write_log(LogLevel(level), message)
         return Status.OK
 

@@ -116,13 +116,13 @@ def _response(context: "Context", stream: "HttpStream") -> Branch:
     from ._abi import MapType
 
     headers = context.readable_map(MapType.RESPONSE_HEADERS)
-    status = (stream.encoding.headers.get(b":status") if stream.encoding.headers is not None else None) or b""
     return {
         "headers": _header_branch(headers),
         "trailers": _header_branch(context.readable_map(MapType.RESPONSE_TRAILERS)),
-        "code": int(status) if status.isdigit() and stream.response_started else None,
-        "code_details": stream.response_details or None,
+        "code": stream.response_code or None,
+        "code_details": stream.response_details,
         "size": stream.response_body_size,
+        "flags": stream.response_flags,
     }
 
 

@@ -20,11 +20,15 @@ from ._stream_context import StreamContext
 if TYPE_CHECKING:
     from ._process import Process
 
-_UPSTREAM_RESET_TEXT = (
-    b"upstream connect error or disconnect/reset before headers. reset reason: connection termination"
-)
+_UPSTREAM_RESET_TEXT = b"upstream connect error or disconnect/reset before headers. reset reason: "
 _MISSING_REQUEST_DETAILS = "filter_removed_required_request_headers{missing_required_header:_%s}"
 _MISSING_STATUS_DETAILS = "filter_removed_required_response_headers{missing_required_header:_:status}"
+
+_UPSTREAM_REQUEST_TIMEOUT = 1 << 2
+_UPSTREAM_CONNECTION_TERMINATION = 1 << 6
+_NO_ROUTE_FOUND = 1 << 8
+_DOWNSTREAM_CONNECTION_TERMINATION = 1 << 14
+_NO_CLUSTER_FOUND = 1 << 22
 
 
 class ClientEnd(Protocol):
@@ -82,8 +86,14 @@ class HttpStream:
     contexts: list[StreamContext] = field(default_factory=list)
     filter_state: dict[str, bytes] = field(default_factory=dict)
     started_ns: int = 0
-    response_details: str = ""
+    response_details: str | None = None
     """Why the response is what it is (response.code_details)."""
+
+    response_code: int = 0
+    """The status, as soon as the upstream or the proxy itself has said it; 0 before."""
+
+    response_flags: int = 0
+    """Why things went wrong, as a bit set (response.flags; Envoy, stream_info.h, CoreResponseFlag)."""
 
     request_body_size: int = 0
     response_body_size: int = 0
@@ -149,7 +159,8 @@ class HttpStream:
     def client_gone(self) -> None:
         """The client has closed its connection."""
         if not self.is_destroyed:
-            self.response_details = self.response_details or "downstream_remote_disconnect"
+            self.response_details = "downstream_remote_disconnect"
+            self.response_flags |= _DOWNSTREAM_CONNECTION_TERMINATION
             self._destroy()
 
     # What the upstream does
@@ -159,6 +170,7 @@ class HttpStream:
         if self.is_destroyed or self.encoding.headers is not None:
             return
         self.response_details = "via_upstream"
+        self.response_code = _status(headers)
         self._upstream_sent(end_stream)
         self.local_complete = end_stream
         self.encoding.start(headers, end_stream)
@@ -184,12 +196,14 @@ class HttpStream:
         if self.is_destroyed or self.upstream_complete:
             return
         self.upstream_complete = True
-        if self.encoding.headers is not None:
-            self.response_details = "upstream_reset_after_response_started{connection_termination}"
-            self._reset()
-        else:
+        self.response_flags |= _UPSTREAM_CONNECTION_TERMINATION
+        if self.encoding.headers is None:
             details = "upstream_reset_before_response_started{connection_termination}"
-            self.send_local_reply(503, _UPSTREAM_RESET_TEXT, [], -1, details)
+            self.send_local_reply(503, _UPSTREAM_RESET_TEXT + b"connection termination", [], -1, details)
+        else:
+            # For the codec the message is cut short, which breaks the protocol.
+            details = "upstream_reset_after_response_started{protocol_error}"
+            self.send_local_reply(502, _UPSTREAM_RESET_TEXT + b"protocol error", [], -1, details)
 
     # What filters ask for
 
@@ -219,6 +233,7 @@ class HttpStream:
         """
         self._mark_aborted()
         self.response_details = details
+        self.response_code = status
         reply = LocalReply(status, body, headers, grpc_status)
         if self.encoding.headers is None:
             if not self.decoding.running:
@@ -245,6 +260,7 @@ class HttpStream:
     def respond(self, headers: HeaderMap, end_stream: bool) -> None:
         """Send headers to the client."""
         self.response_started = True
+        self.response_code = _status(headers)
         outgoing_response(headers, self.process.clock.now_ns)
         self.client.headers(headers, end_stream)
         self._end_response(end_stream)
@@ -275,6 +291,7 @@ class HttpStream:
         if self.is_destroyed:
             return
         self.upstream_complete = True
+        self.response_flags |= _UPSTREAM_REQUEST_TIMEOUT
         self.upstream.reset()
         if self.encoding.headers is None:
             self.send_local_reply(504, b"upstream request timeout", [], -1, "response_timeout")
@@ -354,6 +371,11 @@ class HttpStream:
             context.destroy()
 
 
+def _status(headers: HeaderMap) -> int:
+    status = headers.get(b":status") or b""
+    return int(status) if status.isdigit() else 0
+
+
 def _percent_encode(text: bytes) -> bytes:
     """Encode a gRPC status message (gRPC over HTTP/2, "Responses")."""
     return b"".join(
@@ -384,9 +406,11 @@ class _Request:
         stream = self.stream
         route = stream.route()
         if route is None:
+            stream.response_flags |= _NO_ROUTE_FOUND
             stream.send_local_reply(404, b"", [], -1, "route_not_found")
             return
         if route.cluster not in stream.process.clusters:
+            stream.response_flags |= _NO_CLUSTER_FOUND
             stream.send_local_reply(503, b"", [], -1, "cluster_not_found")
             return
         missing = missing_from_request(headers)

@@ -14,6 +14,8 @@ from ._contexts import Context, RootContext
 from ._headers import HeaderMap
 from ._plugin import FailurePolicy, PluginSpec
 
+from ._vm import UnsafeForHost
+
 if TYPE_CHECKING:
     from ._chain import Position
     from ._stream import HttpStream
@@ -219,6 +221,11 @@ class StreamContext(Context):
     def send_local_response(
         self, status: int, body: bytes, headers: list[tuple[bytes, bytes]], grpc_status: int, details: bytes
     ) -> None:
+        if self.http.is_destroyed:
+            raise UnsafeForHost(
+                "proxy_send_local_response in on_log, on_done or on_delete: Envoy ends the stream a second time "
+                "from within its end, and calls on_log again until its stack overflows"
+            )
         text = "".join("_" if letter.isspace() else letter for letter in details.decode("utf-8", "replace"))
         self._defer(lambda: self.http.send_local_reply(status, body, headers, grpc_status, text))
 

@@ -23,8 +23,15 @@ VM_CONTEXT = 0
 """The context of the VM itself; roots and streams are numbered from 1."""
 
 
-class Trap(Exception):
-    """The guest hit something that ends its VM."""
+class Trap(BaseException):
+    """The guest hit something that ends its VM.
+
+    Not an `Exception`: native guests run as Python, and no handler of theirs may survive their own end.
+    """
+
+
+class UnsafeForHost(BaseException):
+    """The guest did something that a real proxy does not survive, or only by luck; no test should go on."""
 
 
 class Guest(Protocol):
