@@ -1,0 +1,128 @@
+"""Exceptions as one line of log, without source lines and without anything a client has sent.
+
+The `traceback` module reads source files, of which a VM has none, and a message may quote what was parsed. So
+only the places are shown, and a message only when it is known to consist of the program's own words:
+
+- of exceptions whose class says so with a true `message_is_safe`, as all of the SDK do;
+- of some built-in exceptions, put together here from parts that cannot come from traffic.
+
+Of everything else the type and the places must do.
+"""
+
+import json
+from types import CodeType, TracebackType
+from typing import Final
+
+__all__ = ["describe_exception", "one_line"]
+
+_OUTERMOST_FRAMES: Final = 4
+_INNERMOST_FRAMES: Final = 12
+_LONGEST_CHAIN: Final = 4
+_LONGEST_MESSAGE: Final = 2_000
+
+_FIXED: Final[dict[type[BaseException], str]] = {
+    ZeroDivisionError: "division by zero",
+    RecursionError: "too many calls within calls",
+    MemoryError: "out of memory",
+    NotImplementedError: "not implemented",
+    GeneratorExit: "closed",
+}
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return type, message (if it is safe) and places, outermost first, and the same of what caused it."""
+    parts: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(parts) < _LONGEST_CHAIN:
+        parts.append(_describe_one(current))
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return ", caused by ".join(parts)
+
+
+def one_line(text: str) -> str:
+    """Escape what would make two log lines out of one."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\t" else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _describe_one(error: BaseException) -> str:
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    message = _safe_message(error)
+    places, innermost = _places(error.__traceback__)
+    del innermost
+    text = f"{name}: {one_line(message[:_LONGEST_MESSAGE])}" if message else name
+    return f"{text} [{places}]" if places else text
+
+
+def _places(traceback: TracebackType | None) -> tuple[str, CodeType | None]:
+    """Return the frames as `file:line in function`, and the code that raised."""
+    outermost: list[TracebackType] = []
+    innermost: list[TracebackType] = []
+    count = 0
+    while traceback is not None:
+        count += 1
+        if len(outermost) < _OUTERMOST_FRAMES:
+            outermost.append(traceback)
+        else:
+            innermost.append(traceback)
+            if len(innermost) > 4 * _INNERMOST_FRAMES:  # Not at each step: a RecursionError has a thousand.
+                del innermost[:-_INNERMOST_FRAMES]
+        traceback = traceback.tb_next
+    del innermost[:-_INNERMOST_FRAMES]
+    places = [_place(entry) for entry in outermost]
+    left_out = count - len(outermost) - len(innermost)
+    if left_out:
+        places.append(f"{left_out} more")
+    places += [_place(entry) for entry in innermost]
+    last = (innermost or outermost)[-1].tb_frame.f_code if count else None
+    return " > ".join(places), last
+
+
+def _place(entry: TracebackType) -> str:
+    code = entry.tb_frame.f_code
+    file = "/".join(code.co_filename.rsplit("/", 2)[-2:])
+    return f"{file}:{entry.tb_lineno} in {code.co_qualname}"
+
+
+def _safe_message(error: BaseException) -> str:
+    kind = type(error)
+    if getattr(kind, "message_is_safe", False) is True:
+        return str(error)
+    if kind in _FIXED:
+        return _FIXED[kind]
+    if isinstance(error, ModuleNotFoundError):
+        missing = f"no module {error.name!r}" if _is_dotted_name(error.name) else "a module is missing"
+        return f"{missing}; nothing can be imported at run time: import at the top of a module, for the build to see"
+    if isinstance(error, ImportError):
+        return f"cannot import from {error.name!r}" if _is_dotted_name(error.name) else ""
+    if isinstance(error, AttributeError | NameError):
+        what = "attribute" if isinstance(error, AttributeError) else "name"
+        return f"no {what} {error.name!r}" if _is_written_in(error, error.name) else ""
+    if kind is KeyError:
+        key = error.args[0] if error.args else None
+        return repr(key) if _is_written_in(error, key) else ""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{error.encoding} cannot decode byte {error.start}: {error.reason}"
+    return ""
+
+
+def _is_dotted_name(name: str | None) -> bool:
+    return name is not None and len(name) <= 200 and all(part.isidentifier() for part in name.split("."))
+
+
+def _is_written_in(error: BaseException, name: object) -> bool:
+    """Whether *name* stands in the source of the function that raised: then it is no client's."""
+    _, code = _places(error.__traceback__)
+    if code is None or type(name) is not str:
+        return False
+    return name in code.co_names or any(
+        type(constant) is str and constant == name for constant in code.co_consts
+    )
