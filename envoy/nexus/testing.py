@@ -69,7 +69,7 @@ class RunningGateway:
 
     @property
     def access_log(self) -> list[str]:
-        """The lines of the access log, if the description asks for one. Envoy writes them once a second."""
+        """The lines of the access log, if the description asks for one. Envoy writes them twice a second."""
         return self._access_log.read_text(encoding="utf-8", errors="replace").splitlines()
 
     def vm_crashes(self) -> list[str]:

@@ -1,0 +1,44 @@
+"""Real gateways for the tests: one with the plugins, one without, each started once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nexus.testing import RunningGateway, running_gateway
+
+MODULE = Path(__file__).parents[2] / "build" / "ai-nexus.wasm"
+
+
+@pytest.fixture(scope="session")
+def module() -> Path:
+    """The built module; a test that needs it fails without it."""
+    if not MODULE.is_file():
+        pytest.fail("build/ai-nexus.wasm is missing: build it with `make build`.")
+    return MODULE
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(module: Path) -> Iterator[RunningGateway]:
+    with running_gateway({"ai-nexus-classifier": {}}, module=module) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_plain_gateway() -> Iterator[RunningGateway]:
+    with running_gateway() as running:
+        yield running
+
+
+@pytest.fixture
+def gateway(shared_gateway: RunningGateway) -> RunningGateway:
+    """A gateway with the classifier, and providers without faults or memories."""
+    shared_gateway.reset()
+    return shared_gateway
+
+
+@pytest.fixture
+def plain_gateway(shared_plain_gateway: RunningGateway) -> RunningGateway:
+    """A gateway without plugins, and providers without faults or memories."""
+    shared_plain_gateway.reset()
+    return shared_plain_gateway
