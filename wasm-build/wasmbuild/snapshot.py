@@ -1,8 +1,9 @@
 """Run componentize-py: start the interpreter, import the plugins, and freeze the memory into a component.
 
-The plugins are imported by an entry module written here. Once everything is imported it leaves a manifest in
-memory (what was imported, from which files, which plugins registered), and overwrites freed memory with
-zeros: compiling the sources leaves megabytes of garbage, which would otherwise be stored in the module.
+The plugins are imported by an entry module written here, and with them the text encodings that Python looks
+for only when they are used. Once everything is imported it leaves a manifest in memory (what was imported,
+from which files, which plugins registered), and overwrites freed memory with zeros: compiling the sources
+leaves megabytes of garbage, which would otherwise be stored in the module.
 """
 
 import re
@@ -23,6 +24,12 @@ _MANIFEST_END = b"\x03wasmbuild manifest\x04"
 _ENTRY_SOURCE = '''\
 """What the snapshot imports. Made by wasmbuild."""
 
+import encodings.ascii
+import encodings.latin_1
+import encodings.utf_8_sig
+import encodings.utf_16
+import encodings.utf_16_be
+import encodings.utf_16_le
 import gc
 import os
 import sys
