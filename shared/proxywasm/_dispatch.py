@@ -16,7 +16,7 @@ from ._streams import BODY, HEADERS, PHASES, TRAILERS, Flow, Stream
 from ._tasks import Task
 from ._vm import Vm, own_process
 from .callouts import received_body, received_failure, received_response
-from .errors import CalloutError, ProxyWasmError
+from .errors import CalloutError
 from .filters import PluginDefinition, registered_definitions
 from .http import REQUEST, RESPONSE, Side
 from .logs import current_log
@@ -52,7 +52,7 @@ class Dispatcher:
     # The plugin
 
     def on_context_create(self, context: int, parent: int) -> None:
-        """Take note of a context, for a stream with as little work as possible; *parent* 0 makes it a root."""
+        """Take note of a context: of a stream with little work, of a plugin if *parent* is 0."""
         if parent:
             root = self._roots.get(parent)
             if root is not None and root.ready:
@@ -68,11 +68,13 @@ class Dispatcher:
         """Prepare the VM, once; the host calls this for every root context."""
         vm = self._vm
         vm.context = context
-        if not vm.started:
+        root = self._roots.get(context)
+        if root is not None and not vm.started:
             vm.started = True
-            vm.log.refresh_level()
-            if self._owns_process:
-                own_process(vm.host)
+            with self._calling(root, "on_vm_start"):
+                vm.log.refresh_level()
+                if self._owns_process:
+                    own_process(vm.host)
         return 1
 
     def on_configure(self, context: int, configuration_size: int) -> int:
@@ -81,9 +83,9 @@ class Dispatcher:
         if root is None:
             return 0
         self._vm.context = context
-        root.identify(self._definitions)
-        self._vm.log.refresh_level()
         with self._calling(root, "on_configure"):
+            self._vm.log.refresh_level()
+            root.identify(self._definitions)
             return int(root.configure(configuration_size, self._definitions))
         return 0
 
@@ -91,8 +93,8 @@ class Dispatcher:
         """Call a plugin's timer."""
         root = self._enter_root(context)
         if root is not None:
-            self._vm.log.refresh_level()
             with self._calling(root, "on_tick"):
+                self._vm.log.refresh_level()
                 root.tick()
 
     def on_queue_ready(self, context: int, queue: int) -> None:
@@ -187,14 +189,13 @@ class Dispatcher:
         host = self._vm.host
         result: object = None
         failure: Exception | None = None
-        with self._calling(root, "on_http_call_response"):
-            try:
-                if header_count:
-                    result = received_response(host, cluster, body_size, trailer_count)
-                else:
-                    failure = received_failure(host, cluster)
-            except ProxyWasmError as error:
-                failure = error
+        try:
+            if header_count:
+                result = received_response(host, cluster, body_size, trailer_count)
+            else:
+                failure = received_failure(host, cluster)
+        except Exception as error:
+            failure = error
         self._go_on(root, task, result, failure)
 
     def on_grpc_receive_initial_metadata(self, context: int, token: int, header_count: int) -> None:
@@ -208,12 +209,11 @@ class Dispatcher:
         root, task, _ = waiting
         message = b""
         failure: Exception | None = None
-        with self._calling(root, "on_grpc_receive"):
-            try:
-                if message_size:
-                    message = received_body(self._vm.host, BufferType.GRPC_MESSAGE)
-            except ProxyWasmError as error:
-                failure = error
+        try:
+            if message_size:
+                message = received_body(self._vm.host, BufferType.GRPC_MESSAGE)
+        except Exception as error:
+            failure = error
         self._go_on(root, task, message, failure)
 
     def on_grpc_receive_trailing_metadata(self, context: int, token: int, trailer_count: int) -> None:
@@ -238,8 +238,12 @@ class Dispatcher:
             return 1 if stream.refused and side is REQUEST else 0
         root = stream.root
         if side is REQUEST:
+            if stream.answered:
+                return 1
             flow, handlers = stream.request_flow, root.callbacks.request
         else:
+            if phase == HEADERS:
+                stream.response_arrived()
             flow, handlers = stream.response_flow, root.callbacks.response
         if handlers[phase] is None and (flow is None or not flow.is_held):
             if flow is not None:
@@ -282,7 +286,9 @@ class Dispatcher:
             return stream.fail(where, error, flow)
         except BaseException as second:
             stream.root.log.report(f"{where}, when it had failed,", second)
-            return 0
+            stream.without_filter = True
+            stream.refused = not stream.root.fails_open
+            return int(stream.refused)
 
     def _go_on(self, root: Root, task: Task, result: object, failure: Exception | None) -> None:
         """Resume a task after its callout, in the context of the stream it is for."""

@@ -47,9 +47,14 @@ class Root:
         self.ready = False
         """Whether there is a configuration, so that streams can be served."""
         self.calls: dict[int, tuple[Task, AwaitsCall[Any]]] = {}
-        """The tasks that wait for callouts, by token; those of streams too, for hosts know callouts by root."""
+        """Who waits for which callout, by token; streams too, because hosts know callouts by root."""
         self._tasks: set[Task] = set()
         self._tick: Task | None = None
+
+    @property
+    def fails_open(self) -> bool:
+        """Whether a stream goes on when its filter has failed."""
+        return self.definition is not None and self.definition.fails_open
 
     def identify(self, known: Mapping[str, PluginDefinition]) -> None:
         """Ask the host, once, which plugin this context is for."""

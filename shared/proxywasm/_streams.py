@@ -141,6 +141,18 @@ class Flow:
         elif outcome is not PAUSE and outcome is not WAITING:
             raise self._wrong_outcome(outcome)
 
+    def cancel(self) -> None:
+        """End a callback that waits; whatever its `finally` blocks do, the stream goes on."""
+        task, self.task = self.task, None
+        self.outcome = CONTINUE
+        if task is not None:
+            root = self.stream.root
+            root.forget_calls_of(task)
+            try:
+                task.close()
+            except BaseException as error:
+                root.log.report(f"a {self.side.name} callback, when it was ended,", error)
+
     def resume(self) -> None:
         """Continue after PAUSE, from outside the callbacks of this flow."""
         if self.task is None and self.outcome is PAUSE:
@@ -232,7 +244,7 @@ class Flow:
 
     def _wrong_outcome(self, outcome: object) -> UsageError:
         return UsageError(
-            f"a {self.side.name} callback returned {type(outcome).__qualname__} instead of CONTINUE, PAUSE or a Reply"
+            f"a {self.side.name} callback returned {type(outcome).__name__}, not CONTINUE, PAUSE or a Reply"
         )
 
 
@@ -240,9 +252,9 @@ class Stream:
     """One HTTP stream in one filter."""
 
     __slots__ = (
-        "_answered",
         "_request",
         "_response",
+        "answered",
         "context_id",
         "filter",
         "refused",
@@ -260,11 +272,11 @@ class Stream:
         self.request_flow: Flow | None = None
         self.response_flow: Flow | None = None
         self.without_filter = False
-        """Whether the filter has nothing (more) to do here: no configuration is for this stream, or it failed."""
+        """Whether the filter has no part in this stream: no configuration is for it, or it has failed."""
         self.refused = False
         """Whether the stream was answered or reset because the filter failed."""
         self.response_headers_left = False
-        self._answered = False
+        self.answered = False
 
         self._request: Request | None = None
         self._response: Response | None = None
@@ -296,6 +308,7 @@ class Stream:
         made = filter_class.__new__(filter_class)
         made._stream = self
         made.config = chosen[0]
+        made.plugin = root.plugin
         made.__init__()  # type: ignore[misc]  # Called late so that an author's __init__ finds config and host.
         self.filter = made
         return True
@@ -343,7 +356,7 @@ class Stream:
             status = host.send_local_response(reply.status, details, reply.body, headers, NO_GRPC_STATUS)
         if status:
             raise host_error("send_local_response", status)
-        self._answered = True
+        self.answered = True
 
     def fail(self, where: str, error: BaseException, current: Flow | None) -> int:
         """Log what a callback raised, and go on without the filter as `on_error` says.
@@ -358,31 +371,33 @@ class Stream:
         self.without_filter = True
         held = [flow for flow in (self.request_flow, self.response_flow) if flow is not None and flow.is_held]
         self.cancel_tasks()
-        if root.definition is not None and root.definition.fails_open:
+        if root.fails_open:
             for flow in held:
-                if flow is not current and not self._answered:
+                if flow is not current and not self.answered:
                     root.vm.host.continue_stream(flow.side.stream)
             return 0
         self.refused = True
-        if not self._answered:
+        if not self.answered:
             self._refuse()
         return 1
 
+    def response_arrived(self) -> None:
+        """Give up on a request that is still held: the proxy, or another filter, has answered it."""
+        flow = self.request_flow
+        if flow is not None and flow.is_held and flow.message.headers_held:
+            flow.cancel()
+
     def cancel_tasks(self) -> None:
-        """End the callbacks that still wait; whatever their `finally` blocks do, the stream goes on."""
+        """End the callbacks that still wait."""
         for flow in (self.request_flow, self.response_flow):
-            task = None if flow is None else flow.task
-            if flow is None or task is None:
-                continue
-            flow.task = None
-            self.root.forget_calls_of(task)
-            try:
-                task.close()
-            except BaseException as error:
-                self.root.log.report(f"a {flow.side.name} callback, when it was ended,", error)
+            if flow is not None:
+                flow.cancel()
 
     def run_at_end(self, callback: Callable[[Any], object]) -> None:
         """Call on_log or on_done, which cannot wait."""
+        for message in (self._request, self._response):
+            if message is not None:
+                message.headers.forget()
         result = callback(self.filter)
         if is_coroutine(result):
             result.close()

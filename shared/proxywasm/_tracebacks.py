@@ -10,11 +10,16 @@ Of everything else the type and the places must do.
 """
 
 import json
-from types import CodeType, TracebackType
+import os
+import re
+from collections import deque
+from types import TracebackType
 from typing import Final
 
 __all__ = ["describe_exception", "one_line"]
 
+_CONTROLS: Final = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
+_SDK: Final = os.path.dirname(__file__)
 _OUTERMOST_FRAMES: Final = 4
 _INNERMOST_FRAMES: Final = 12
 _LONGEST_CHAIN: Final = 4
@@ -40,53 +45,55 @@ def describe_exception(error: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    """Escape what would make two log lines out of one."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char == "\t" else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    """Escape what would make two log lines out of one, or play tricks on a terminal."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def _describe_one(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     message = _safe_message(error)
-    places, innermost = _places(error.__traceback__)
-    del innermost
-    text = f"{name}: {one_line(message[:_LONGEST_MESSAGE])}" if message else name
+    places = _places(error.__traceback__)
+    text = f"{name}: {message[:_LONGEST_MESSAGE]}" if message else name
     return f"{text} [{places}]" if places else text
 
 
-def _places(traceback: TracebackType | None) -> tuple[str, CodeType | None]:
-    """Return the frames as `file:line in function`, and the code that raised."""
-    outermost: list[TracebackType] = []
-    innermost: list[TracebackType] = []
-    count = 0
-    while traceback is not None:
-        count += 1
-        if len(outermost) < _OUTERMOST_FRAMES:
-            outermost.append(traceback)
-        else:
-            innermost.append(traceback)
-            if len(innermost) > 4 * _INNERMOST_FRAMES:  # Not at each step: a RecursionError has a thousand.
-                del innermost[:-_INNERMOST_FRAMES]
-        traceback = traceback.tb_next
-    del innermost[:-_INNERMOST_FRAMES]
-    places = [_place(entry) for entry in outermost]
-    left_out = count - len(outermost) - len(innermost)
-    if left_out:
-        places.append(f"{left_out} more")
-    places += [_place(entry) for entry in innermost]
-    last = (innermost or outermost)[-1].tb_frame.f_code if count else None
-    return " > ".join(places), last
+def _places(traceback: TracebackType | None) -> str:
+    """Return the frames as `file:line in function`, without those of the SDK that lead to the plugin."""
+    entries = _Entries(traceback)
+    places = [_place(entry) for entry in entries.outermost]
+    if entries.left_out:
+        places.append(f"{entries.left_out} more")
+    return " > ".join(places + [_place(entry) for entry in entries.innermost])
+
+
+class _Entries:
+    """The two ends of a traceback; a RecursionError has a thousand entries between them."""
+
+    __slots__ = ("innermost", "left_out", "outermost")
+
+    def __init__(self, traceback: TracebackType | None) -> None:
+        whole = traceback
+        while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_SDK):
+            traceback = traceback.tb_next
+        entry = traceback or whole
+        self.outermost: list[TracebackType] = []
+        inner: deque[TracebackType] = deque(maxlen=_INNERMOST_FRAMES)
+        count = 0
+        while entry is not None:
+            count += 1
+            if count <= _OUTERMOST_FRAMES:
+                self.outermost.append(entry)
+            else:
+                inner.append(entry)
+            entry = entry.tb_next
+        self.innermost = list(inner)
+        self.left_out = count - len(self.outermost) - len(self.innermost)
 
 
 def _place(entry: TracebackType) -> str:
     code = entry.tb_frame.f_code
-    file = "/".join(code.co_filename.rsplit("/", 2)[-2:])
+    file = "/".join(code.co_filename.replace(os.sep, "/").rsplit("/", 2)[-2:])
     return f"{file}:{entry.tb_lineno} in {code.co_qualname}"
 
 
@@ -98,7 +105,7 @@ def _safe_message(error: BaseException) -> str:
         return _FIXED[kind]
     if isinstance(error, ModuleNotFoundError):
         missing = f"no module {error.name!r}" if _is_dotted_name(error.name) else "a module is missing"
-        return f"{missing}; nothing can be imported at run time: import at the top of a module, for the build to see"
+        return f"{missing}; nothing can be imported at run time: import at the top of a module"
     if isinstance(error, ImportError):
         return f"cannot import from {error.name!r}" if _is_dotted_name(error.name) else ""
     if isinstance(error, AttributeError | NameError):
@@ -119,10 +126,12 @@ def _is_dotted_name(name: str | None) -> bool:
 
 
 def _is_written_in(error: BaseException, name: object) -> bool:
-    """Whether *name* stands in the source of the function that raised: then it is no client's."""
-    _, code = _places(error.__traceback__)
-    if code is None or type(name) is not str:
+    """Whether *name* stands in the source of a function that was running: then it is no client's."""
+    if type(name) is not str:
         return False
-    return name in code.co_names or any(
-        type(constant) is str and constant == name for constant in code.co_consts
-    )
+    entries = _Entries(error.__traceback__)
+    for entry in entries.outermost + entries.innermost:
+        code = entry.tb_frame.f_code
+        if name in code.co_names or any(type(item) is str and item == name for item in code.co_consts):
+            return True
+    return False

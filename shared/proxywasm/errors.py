@@ -17,7 +17,7 @@
 Absence is not an error: a header, property or key that is not there is None, and a compare-and-set that came
 too late is False.
 
-The messages of all of these may be logged: none contains a header value, a body, or a key's value.
+The messages of all of these may be logged: none contains a header value, a body, or shared data.
 """
 
 from collections.abc import Sequence
@@ -93,7 +93,7 @@ class SharedDataContentionError(ProxyWasmError):
 
     def __init__(self, key: str, attempts: int) -> None:
         self.key = key
-        super().__init__(f"shared data {key!r} was changed by others in each of {attempts} attempts")
+        super().__init__(f"others changed a key of the shared data in each of {attempts} attempts")
 
 
 class BodyUnavailableError(ProxyWasmError):

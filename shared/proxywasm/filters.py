@@ -43,9 +43,15 @@ class HttpFilter(HostAccess, Generic[Config]):
     ends: `on_log` and `on_done` always come. `on_log` may even be all a filter sees of a broken request.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_stream", "config")
-    _stream: "Stream"
+    __slots__ = ("__dict__", "__weakref__", "_stream", "config", "plugin")
+
     config: Config
+    """What `@plugin(config=...)` made of the plugin's configuration, or of the rule that matches this stream."""
+
+    plugin: PluginContext[Config]
+    """What this plugin has beyond the stream. Declare it anew in a subclass that has a class of its own for it."""
+
+    _stream: "Stream"
 
     definition: ClassVar["PluginDefinition"]
     """Set by `@plugin`."""
@@ -53,11 +59,6 @@ class HttpFilter(HostAccess, Generic[Config]):
     @property
     def _vm(self) -> Vm:
         return self._stream.root.vm
-
-    @property
-    def plugin(self) -> PluginContext[Config]:
-        """What this plugin has beyond the stream; of the class named in `@plugin(context=...)`."""
-        return self._stream.root.plugin
 
     @property
     def request(self) -> Request:

@@ -196,6 +196,10 @@ class Headers(ReadableHeaders):
         key = name.lower().encode("utf-8", "surrogateescape")
         self._check("remove_header_map_value", self._host.remove_header_map_value(self._map, key))
 
+    def forget(self) -> None:
+        """Fetch the map anew when it is asked for: another filter may have changed it."""
+        self._pairs = None
+
     def _check(self, call: str, status: int) -> None:
         if status:
             raise self._unavailable(call, status, "changed")

@@ -72,9 +72,12 @@ class Body:
 
     @property
     def chunk(self) -> bytes:
-        """The bytes that this callback is about: what has just arrived, and what was held back before it."""
+        """The bytes that this callback is about: what has just arrived, and what was held back before it.
+
+        Once they have been passed on it is empty until more arrives.
+        """
         if self._data is None:
-            self._data = self._fetch() if self._message.body_is_present else b""
+            self._data = self._fetch() if self._message.has_body_bytes else b""
         return self._data
 
     def replace(self, data: bytes) -> None:
@@ -86,7 +89,7 @@ class Body:
         """
         message = self._message
         if not message.body_is_present:
-            raise BodyUnavailableError(f"there is no {message.name} body to replace")
+            raise BodyUnavailableError(f"there is no {message.name} body to replace now")
         status = message.host.set_buffer_bytes(message.side.buffer, 0, WHOLE_BUFFER, data)
         if status:
             raise host_error("set_buffer_bytes", status, f"the {message.name} body cannot be changed now")
@@ -99,9 +102,9 @@ class Body:
         """Whether `read` has returned all of the body."""
         return self._whole
 
-    def forget(self, size: int) -> None:
-        """Let go of what was fetched, for the host has *size* bytes to show now."""
-        self._data = None if size else b""
+    def forget(self) -> None:
+        """Let go of what was fetched: the host has more now, or has passed it on."""
+        self._data = None
         self._whole = False
 
     def _fetch(self) -> bytes:
@@ -119,6 +122,7 @@ class Message:
 
     __slots__ = (
         "_body",
+        "_body_size",
         "_trailers",
         "body_complete",
         "body_is_present",
@@ -141,6 +145,7 @@ class Message:
         self.body_complete = False
         self.body_passed_on = False
         self._body: Body | None = None
+        self._body_size = 0
         self._trailers: Headers | None = None
 
     @property
@@ -167,6 +172,11 @@ class Message:
         """The host that has this message."""
         return self.vm.host
 
+    @property
+    def has_body_bytes(self) -> bool:
+        """Whether there is something of the body to fetch from the host."""
+        return self._body_size > 0
+
     def headers_arrived(self, end_of_stream: bool) -> None:
         """Take note of a headers callback."""
         self.headers_held = True
@@ -175,9 +185,10 @@ class Message:
     def body_arrived(self, size: int, end_of_stream: bool) -> None:
         """Take note of a body callback: the host has *size* bytes to show."""
         self.body_is_present = True
+        self._body_size = max(self._body_size, size)
         self.end_of_stream = self.body_complete = end_of_stream
         if self._body is not None:
-            self._body.forget(size)
+            self._body.forget()
 
     def trailers_arrived(self) -> None:
         """Take note of a trailers callback: the body has ended with the last body callback."""
@@ -186,7 +197,12 @@ class Message:
     def continued(self) -> None:
         """Take note that all that was held goes on to the next filter."""
         self.headers_held = False
-        self.body_passed_on = self.body_is_present
+        if self.body_is_present:
+            self.body_passed_on = True
+            self.body_is_present = False
+            self._body_size = 0
+            if self._body is not None:
+                self._body.forget()
 
     def close(self) -> None:
         """Break the circle of references with the body: the stream is over."""
@@ -255,5 +271,5 @@ class Response(Message):
 
     @property
     def is_local_reply(self) -> bool:
-        """Whether the proxy, or a filter in it, made this response: then it says nothing about the upstream."""
+        """Whether the proxy, or a filter in it, made this response: it says nothing about the upstream."""
         return self.code_details != "via_upstream"

@@ -42,7 +42,7 @@ class SharedData:
             return value
         if status == Status.NOT_FOUND:
             return None
-        raise host_error("get_shared_data", status, key)
+        raise host_error("get_shared_data", status)
 
     def get_versioned(self, key: str) -> VersionedValue | None:
         """Return the value of *key* with its version, or None."""
@@ -51,13 +51,13 @@ class SharedData:
             return VersionedValue(value, version)
         if status == Status.NOT_FOUND:
             return None
-        raise host_error("get_shared_data", status, key)
+        raise host_error("get_shared_data", status)
 
     def set(self, key: str, value: bytes) -> None:
         """Store *value* whatever was there; a change another worker has just made is lost."""
         status = self._host.set_shared_data(key.encode(), value, 0)
         if status:
-            raise host_error("set_shared_data", status, key)
+            raise host_error("set_shared_data", status)
 
     def compare_and_set(self, key: str, value: bytes, version: int) -> bool:
         """Store *value* if *key* still has *version*, and say whether that was so."""
@@ -95,7 +95,7 @@ class SharedData:
             return True
         if status == Status.CAS_MISMATCH:
             return False
-        raise host_error("set_shared_data", status, key)
+        raise host_error("set_shared_data", status)
 
 
 class SharedQueue:

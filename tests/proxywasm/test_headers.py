@@ -1,0 +1,204 @@
+"""Headers: a case-insensitive multi-dict over what the host holds, lazily."""
+
+import pytest
+
+from proxywasm import FrozenHeaders, Headers, HeadersUnavailableError, HostError, InvalidHeaderError
+from proxywasm._abi import MapType, Status
+
+from .fake_host import FakeHost
+
+KIND = MapType.REQUEST_HEADERS
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    host = FakeHost()
+    host.maps[KIND] = [
+        (b":path", b"/"),
+        (b"accept", b"text/html"),
+        (b"x-tag", b"one"),
+        (b"x-tag", b"two"),
+        (b"authorization", b"Bearer sk-secret"),
+        (b"x-latin", b"caf\xe9"),
+    ]
+    return host
+
+
+@pytest.fixture
+def headers(host: FakeHost) -> Headers:
+    return Headers(host, KIND)
+
+
+def test_one_header_costs_one_host_call_and_fetches_nothing_else(host: FakeHost, headers: Headers) -> None:
+    assert headers.get("Accept") == "text/html"
+    assert host.calls == ["get_header_map_value"]
+
+
+def test_names_are_case_insensitive(headers: Headers) -> None:
+    assert headers["ACCEPT"] == "text/html"
+    assert "X-Tag" in headers
+
+
+def test_what_is_not_there_is_none_or_the_default(headers: Headers) -> None:
+    assert headers.get("nope") is None
+    assert headers.get("nope", "x") == "x"
+    assert "nope" not in headers
+    assert headers.get_all("nope") == []
+    with pytest.raises(KeyError, match="nope"):
+        headers["nope"]
+
+
+def test_an_empty_value_is_there(host: FakeHost, headers: Headers) -> None:
+    host.maps[KIND] = [(b"x-empty", b"")]
+
+    assert headers["x-empty"] == ""
+    assert "x-empty" in headers
+
+
+def test_a_repeated_header_gives_its_first_value_or_all(headers: Headers) -> None:
+    assert headers["x-tag"] == "one"
+    assert headers.get_all("X-Tag") == ["one", "two"]
+    assert headers["x-tag"] == "one"  # The same from the fetched map.
+
+
+def test_iterating_gives_each_name_once_and_len_counts_values(headers: Headers) -> None:
+    assert list(headers) == [":path", "accept", "x-tag", "authorization", "x-latin"]
+    assert len(headers) == 6
+    assert headers.items()[2:4] == [("x-tag", "one"), ("x-tag", "two")]
+
+
+def test_the_map_is_fetched_once_until_it_is_written(host: FakeHost, headers: Headers) -> None:
+    headers.items()
+    headers.get("accept")
+    headers.get_all("accept")
+    assert host.counted()["get_header_map_pairs"] == 1
+
+    headers["accept"] = "*/*"
+
+    assert headers.items()[-1] == ("accept", "*/*")
+    assert host.counted()["get_header_map_pairs"] == 2
+
+
+def test_setting_replaces_all_values_and_adding_keeps_them(host: FakeHost, headers: Headers) -> None:
+    headers.add("X-Tag", "three")
+    assert headers.get_all("x-tag") == ["one", "two", "three"]
+
+    headers["X-Tag"] = "only"
+    assert headers.get_all("x-tag") == ["only"]
+
+
+def test_deleting_removes_all_values_and_minds_no_absence(headers: Headers) -> None:
+    del headers["X-Tag"]
+    del headers["x-tag"]
+
+    assert "x-tag" not in headers
+
+
+def test_popping_returns_what_was_there(headers: Headers) -> None:
+    assert headers.pop("x-tag") == "one"
+    assert headers.pop("x-tag") is None
+    assert headers.pop("x-tag", "default") == "default"
+
+
+def test_assigning_replaces_the_whole_map_in_one_call(host: FakeHost, headers: Headers) -> None:
+    headers.assign([("A", "1"), ("a", b"2")])
+
+    assert host.maps[KIND] == [(b"a", b"1"), (b"a", b"2")]
+    assert host.calls == ["set_header_map_pairs"]
+
+
+def test_updating_sets_each(headers: Headers) -> None:
+    headers.update({"x-tag": "new", "x-other": "1"})
+
+    assert headers.get_all("x-tag") == ["new"]
+    assert headers["x-other"] == "1"
+
+
+def test_bytes_that_are_not_utf8_survive_reading_and_writing(host: FakeHost, headers: Headers) -> None:
+    value = headers["x-latin"]
+    assert value == "caf\udce9"
+    assert headers.get_bytes("x-latin") == b"caf\xe9"
+
+    headers["x-copy"] = value
+    headers["x-raw"] = b"\xff\xfe"
+
+    assert host.maps[KIND][-2:] == [(b"x-copy", b"caf\xe9"), (b"x-raw", b"\xff\xfe")]
+
+
+@pytest.mark.parametrize("value", ["a\r\nset-cookie: x", "a\nb", "a\rb", "a\0b", b"a\nb"])
+def test_a_value_that_would_smuggle_in_a_header_is_refused(
+    host: FakeHost, headers: Headers, value: str | bytes
+) -> None:
+    with pytest.raises(InvalidHeaderError, match="x-evil"):
+        headers["X-Evil"] = value
+    assert host.calls == []
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\0"])
+def test_a_name_that_is_none_is_refused(headers: Headers, name: str) -> None:
+    with pytest.raises(InvalidHeaderError):
+        headers[name] = "x"
+
+
+def test_headers_that_have_left_cannot_be_read(host: FakeHost, headers: Headers) -> None:
+    del host.maps[KIND]
+
+    with pytest.raises(
+        HeadersUnavailableError, match=r"get_header_map_value: BAD_ARGUMENT: .*request headers"
+    ):
+        headers.get("accept")
+
+
+@pytest.mark.parametrize("write", ["set", "add", "delete", "assign"])
+def test_headers_that_cannot_be_changed_say_so(host: FakeHost, headers: Headers, write: str) -> None:
+    host.read_only = True
+
+    with pytest.raises(HeadersUnavailableError, match="request headers cannot be changed now"):
+        if write == "set":
+            headers["a"] = "b"
+        elif write == "add":
+            headers.add("a", "b")
+        elif write == "assign":
+            headers.assign({"a": "b"})
+        else:
+            del headers["a"]
+
+
+@pytest.mark.parametrize("call", ["get_header_map_value", "get_header_map_pairs", "replace_header_map_value"])
+def test_any_other_status_is_an_error_with_the_name_of_the_call(
+    host: FakeHost, headers: Headers, call: str
+) -> None:
+    host.statuses[call] = Status.INTERNAL_FAILURE
+
+    with pytest.raises(HostError, match=f"{call}: INTERNAL_FAILURE") as caught:
+        if call == "replace_header_map_value":
+            headers["a"] = "b"
+        elif call == "get_header_map_pairs":
+            headers.items()
+        else:
+            headers.get("a")
+
+    assert caught.value.call == call
+    assert caught.value.status == Status.INTERNAL_FAILURE
+
+
+def test_the_repr_shows_headers_but_no_secrets(headers: Headers) -> None:
+    headers["x-api-key"] = "sk-123"
+    headers["cookie"] = "session=1"
+
+    shown = repr(headers)
+
+    assert "'accept': 'text/html'" in shown
+    assert "secret" not in shown
+    assert "sk-123" not in shown
+    assert "session" not in shown
+
+
+def test_frozen_headers_are_values() -> None:
+    headers = FrozenHeaders([("A", "1"), ("a", "2")])
+
+    assert headers == FrozenHeaders([("a", "1"), ("a", "2")])
+    assert hash(headers) == hash(FrozenHeaders([("a", "1"), ("a", "2")]))
+    assert headers != FrozenHeaders({"a": "1"})
+    assert headers.get_all("A") == ["1", "2"]
+    assert list(headers) == ["a"]
