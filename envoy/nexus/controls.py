@@ -1,15 +1,60 @@
 """Talking to what runs: the control paths of a fake provider, and Envoy's administration page."""
 
+import base64
 import http.client
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _TIMEOUT_S = 10.0
 
 
 class ControlError(RuntimeError):
     """The other side has answered something else than 200."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenRequest:
+    """A request as a fake provider has seen it, and what became of the response so far."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    """Every value of every header; bytes that are not UTF-8 are lone surrogates."""
+    body: bytes | None
+    """None when it was not read to its end, or had to make room."""
+    body_bytes: int
+    status: int | None
+    usage: dict[str, int] | None
+    bytes_sent: int
+    """Of the response's body."""
+    ended: str | None
+    """``complete``, ``client_aborted``, ``cut``, ``reset`` or ``released``; None while it goes on."""
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header, or None."""
+        return next(iter(self.header_values(name)), None)
+
+    def header_values(self, name: str) -> list[str]:
+        """Return every value of a header."""
+        return [value for found, value in self.headers if found.lower() == name.lower()]
+
+    @classmethod
+    def _from_json(cls, entry: Mapping[str, Any]) -> "SeenRequest":
+        response = entry["response"]
+        body = None if entry["body"] is None else entry["body"].encode()
+        return cls(
+            method=entry["method"],
+            path=entry["path"],
+            headers=tuple((name, value) for name, value in entry["headers"]),
+            body=body if entry["body_base64"] is None else base64.b64decode(entry["body_base64"]),
+            body_bytes=entry["body_bytes"],
+            status=response["status"],
+            usage=response["usage"],
+            bytes_sent=response["bytes_sent"],
+            ended=response["ended"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +78,14 @@ class ProviderControl:
             return False
         return True
 
-    def requests(self, last: int = 1000) -> list[dict[str, object]]:
-        """Return the *last* requests it has seen, oldest first, as ``GET /__requests`` shows them."""
+    def requests(self, last: int = 1000) -> list[SeenRequest]:
+        """Return the *last* requests it has seen, oldest first."""
         requests = self._call("GET", f"/__requests?last={last}")["requests"]
-        assert isinstance(requests, list)
-        return requests
+        return [SeenRequest._from_json(entry) for entry in requests]
 
     def requests_in_all(self) -> int:
         """Return how many requests it has seen since the journal was last cleared."""
-        total = self._call("GET", "/__requests?last=0")["total"]
-        assert isinstance(total, int)
-        return total
+        return int(self._call("GET", "/__requests?last=0")["total"])
 
     def forget_requests(self) -> None:
         """Clear the journal."""
@@ -53,13 +95,11 @@ class ProviderControl:
         """Put a fault in force, for example ``status=503, count=5``; none at all clears it."""
         self._call("POST", "/__faults", keys)
 
-    def fault(self) -> dict[str, object]:
+    def fault(self) -> dict[str, Any]:
         """Return what is in force, as ``GET /__faults`` shows it."""
         return self._call("GET", "/__faults")
 
-    def _call(
-        self, method: str, path: str, document: Mapping[str, object] | None = None
-    ) -> dict[str, object]:
+    def _call(self, method: str, path: str, document: Mapping[str, object] | None = None) -> dict[str, Any]:
         body = None if document is None else json.dumps(document).encode()
         value = json.loads(_fetch(self.address, self.port, method, path, body))
         assert isinstance(value, dict)

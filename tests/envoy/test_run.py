@@ -1,6 +1,6 @@
 """``python -m nexus run`` as a user has it: a process, its output, its signals, and what it leaves behind.
 
-There are no plugins here; with those it is the same program (tests/envoy).
+Most of it needs no plugins, which cost five seconds to start.
 """
 
 import os
@@ -235,6 +235,41 @@ def test_an_envoy_that_will_not_start_is_one_paragraph(run: Run) -> None:
     assert err.startswith("Envoy did not start: Unable to create Wasm plugin ai-nexus-classifier.")
     assert err.count("\n") == 1
     assert run.leftovers([]) == []
+
+
+def test_a_plugins_wrong_configuration_is_said_with_path_and_hint(run: Run, module: Path) -> None:
+    run.file.write_text(DESCRIPTION + f"module: {module}\n")
+    (run.directory / "plugins" / "classifier.yaml").write_text("""
+apiVersion: extensions.higress.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: ai-nexus-classifier}
+spec:
+  pluginName: ai-nexus-classifier
+  defaultConfig: {prompt_scop: all_user, weights: {bias: ten}}
+""")
+
+    _, err = run.start().communicate(timeout=120)
+
+    assert "prompt_scop: unknown key, did you mean 'prompt_scope'?" in err
+    assert "weights.bias: expected a number, got the string 'ten'" in err
+    assert err.count("\n") == 1
+
+
+def test_with_the_plugins_it_is_the_same_program(run: Run, module: Path) -> None:
+    plugin = Path(__file__).parents[2] / "envoy" / "plugins" / "ai-nexus-classifier.yaml"
+    run.file.write_text(DESCRIPTION + f"module: {module}\n")
+    (run.directory / "plugins" / plugin.name).write_text(plugin.read_text())
+    process = run.start_ready()
+    descendants = run.descendants()
+
+    assert post(run).status_code == 200
+    journal = requests.get(f"http://127.0.0.1:{run.providers_port}/__requests", timeout=10).json()
+    process.terminate()
+    process.communicate(timeout=20)
+
+    [request] = journal["requests"]
+    assert "x-ai-complexity" in dict(request["headers"])
+    assert run.leftovers(descendants) == []
 
 
 def test_a_missing_envoy_is_one_sentence(run: Run) -> None:

@@ -4,13 +4,12 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import openai
 import pytest
 import requests
 
-from nexus.controls import ControlError, ProviderControl
+from nexus.controls import ControlError, ProviderControl, SeenRequest
 from nexus.providers import count_tokens
 
 CHAT = "/v1/chat/completions"
@@ -34,14 +33,12 @@ def wait_for_request(provider: ProviderControl) -> None:
         assert time.monotonic() < deadline, "the provider has seen no request"
 
 
-def ended(provider: ProviderControl) -> dict[str, Any]:
-    """Return how the last request ended, once it has."""
+def ended(provider: ProviderControl) -> SeenRequest:
+    """Return the last request, once its response has ended."""
     deadline = time.monotonic() + 5
-    while True:
-        response = provider.requests(last=1)[0]["response"]
-        assert isinstance(response, dict)
-        if response["ended"] is not None or time.monotonic() > deadline:
-            return response
+    while (request := provider.requests(last=1)[0]).ended is None:
+        assert time.monotonic() < deadline, "the response has not ended"
+    return request
 
 
 def sent(provider: ProviderControl, document: object) -> socket.socket:
@@ -229,23 +226,26 @@ class TestJournal:
             connection.sendall(f"POST {CHAT}?a=1 HTTP/1.1\r\n{headers}\r\n\r\n{body}".encode())
             connection.recv(65536)
 
-        [request] = provider.requests()
+        request = ended(provider)
+        assert (request.method, request.path) == ("POST", f"{CHAT}?a=1")
+        assert request.headers[1:3] == (("X-A", "1"), ("X-A", "2"))
+        assert request.header_values("x-a") == ["1", "2"]
+        assert request.header("x-b") is None
+        assert request.body == body.encode()
+        assert (request.status, request.ended) == (200, "complete")
+        assert request.usage is not None
+        assert request.usage["prompt_tokens"] == 6
+        assert request.bytes_sent > 100
 
-        assert request["method"] == "POST"
-        assert request["path"] == f"{CHAT}?a=1"
-        assert isinstance(request["headers"], list)
-        assert request["headers"][1:3] == [["X-A", "1"], ["X-A", "2"]]
-        assert request["body"] == body
-        response = ended(provider)
-        assert response["status"] == 200
-        assert response["usage"]["prompt_tokens"] == 6
-        assert response["bytes_sent"] > 100
-        assert response["ended"] == "complete"
+    def test_a_body_that_is_not_text_is_kept(self, provider: ProviderControl) -> None:
+        requests.post(provider.base_url + CHAT, b"\xff\x00", timeout=10)
+
+        assert ended(provider).body == b"\xff\x00"
 
     def test_the_bytes_of_a_stream_are_counted(self, provider: ProviderControl) -> None:
         response = post(provider, QUESTION | {"stream": True})
 
-        assert ended(provider)["bytes_sent"] == len(response.content)
+        assert ended(provider).bytes_sent == len(response.content)
 
     def test_a_client_that_goes_away_is_noticed_with_what_it_was_sent(
         self, provider: ProviderControl
@@ -254,19 +254,22 @@ class TestJournal:
         with requests.post(
             provider.base_url + CHAT, json=QUESTION | {"stream": True}, stream=True, timeout=10
         ) as response:
-            next(response.iter_content(chunk_size=None))
+            pieces = response.iter_content(chunk_size=None)
+            while b"answers" not in next(pieces):
+                pass
 
-        response_seen = ended(provider)
-        assert response_seen["client_aborted"] is True
-        assert 0 <= response_seen["usage"]["completion_tokens"] < 1000
+        request = ended(provider)
+        assert request.ended == "client_aborted"
+        assert request.usage is not None
+        assert 2 <= request.usage["completion_tokens"] < 1000
 
     def test_a_body_that_never_comes_is_noticed(self, provider: ProviderControl) -> None:
         with socket.create_connection(("127.0.0.1", provider.port)) as connection:
             connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123".encode())
             wait_for_request(provider)
 
-        assert ended(provider)["client_aborted"] is True
-        assert provider.requests()[0]["body"] is None
+        assert ended(provider).ended == "client_aborted"
+        assert provider.requests()[0].body is None
 
     def test_it_can_be_cleared(self, provider: ProviderControl) -> None:
         post(provider, QUESTION)
@@ -336,8 +339,8 @@ class TestFaults:
         provider.set_fault(cut_after_bytes=200, answer_tokens=200)
 
         assert len(received_body(provider, QUESTION | {"stream": stream})) == 200
-        assert ended(provider)["ended"] == "cut"
-        assert ended(provider)["bytes_sent"] == 200
+        assert ended(provider).ended == "cut"
+        assert ended(provider).bytes_sent == 200
 
     def test_a_large_answer_is_cut_where_asked(self, provider: ProviderControl) -> None:
         provider.set_fault(cut_after_bytes=5_000_000, oversized_bytes=8_000_000)
@@ -348,7 +351,7 @@ class TestFaults:
         provider.set_fault(cut_after_bytes=0)
 
         assert received_body(provider, QUESTION) == b""
-        assert ended(provider)["status"] == 200
+        assert ended(provider).status == 200
 
     def test_a_hanging_request_is_let_go_when_the_fault_is_cleared(self, provider: ProviderControl) -> None:
         provider.set_fault(hang=True)
@@ -358,13 +361,13 @@ class TestFaults:
             provider.set_fault()
 
             assert connection.recv(100) == b""
-        assert ended(provider)["ended"] == "released"
+        assert ended(provider).ended == "released"
 
     def test_a_reset_is_a_reset(self, provider: ProviderControl) -> None:
         provider.set_fault(reset=True)
         with sent(provider, QUESTION) as connection, pytest.raises(ConnectionResetError):
             connection.recv(100)
-        assert ended(provider)["ended"] == "reset"
+        assert ended(provider).ended == "reset"
 
     def test_malformed_answers_are_http_but_not_json(self, provider: ProviderControl) -> None:
         provider.set_fault(malformed=True)
@@ -400,7 +403,8 @@ class TestFaults:
         post(provider, QUESTION)
 
         assert provider.fault() == {"fault": {"status": 503, "count": 5}, "remaining": 4, "applied": 1}
-        assert provider.requests()[0]["fault"] == {"status": 503, "count": 5}
+        entry = requests.get(f"{provider.base_url}/__requests", timeout=10).json()["requests"][0]
+        assert entry["fault"] == {"status": 503, "count": 5}
 
     def test_an_unknown_fault_is_refused_and_the_old_one_stays(self, provider: ProviderControl) -> None:
         provider.set_fault(status=503)
