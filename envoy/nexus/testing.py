@@ -9,22 +9,34 @@ For example::
 """
 
 import contextlib
+import http.client
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ._child import Child
+from ._rundir import private_directory
 from .controls import AdminPage, ProviderControl
 from .description import Admin, Gateway, Limits, Listener, Provider, Timeouts
-from .envoy import find_envoy
+from .envoy import envoy_command, find_envoy, why_not_started
 from .ports import free_ports
 from .providers import PROVIDERS
+from .render import Node, to_yaml
 from .stack import Stack, StartError, providers_command
 from .wasmplugin import WasmPlugin
 
-__all__ = ["RunningGateway", "describe_gateway", "describe_plugin", "running_gateway", "running_providers"]
+__all__ = [
+    "RunningEnvoy",
+    "RunningGateway",
+    "describe_gateway",
+    "describe_plugin",
+    "running_envoy",
+    "running_gateway",
+    "running_providers",
+]
 
 _POLL_INTERVAL_S = 0.02
 _CRASH_MARKS = ("Uncaught RuntimeError", "Function: ", "Wasm VM failed", "Proxy-Wasm plugin in-VM backtrace")
@@ -140,6 +152,49 @@ def running_providers(*names: str) -> Iterator[dict[str, ProviderControl]]:
         yield controls
     finally:
         child.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEnvoy:
+    """An Envoy that answers, with any configuration."""
+
+    pid: int
+    ready_s: float
+    """From its start to its first answer."""
+
+
+@contextlib.contextmanager
+def running_envoy(bootstrap: Node, *, port: int, workers: int = 1) -> Iterator[RunningEnvoy]:
+    """Start Envoy with *bootstrap*, wait until it answers anything on *port*, and stop it at the end.
+
+    Raises StartError with the reason when it does not start.
+    """
+    ended = threading.Event()
+    with private_directory() as directory:
+        config = directory / "envoy.yaml"
+        config.write_text(to_yaml(bootstrap), encoding="utf-8")
+        command = envoy_command(find_envoy(), config, workers=workers, log_level="warning")
+        started = time.monotonic()
+        child = Child("Envoy", command, on_exit=lambda child: ended.set(), on_line=lambda line: None)
+        try:
+            while not _answers(port):
+                if ended.wait(_POLL_INTERVAL_S):
+                    raise StartError(f"Envoy did not start: {why_not_started(child.lines, child.exit_code)}")
+            yield RunningEnvoy(child.pid, time.monotonic() - started)
+        finally:
+            child.stop()
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 @contextlib.contextmanager

@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 import requests
 
-from nexus._child import Child
 from nexus.description import Gateway, Limits, Provider, Timeouts, Tls
-from nexus.envoy import envoy_command, find_envoy
 from nexus.ports import free_ports
 from nexus.render import render, to_yaml
-from nexus.testing import RunningGateway, describe_gateway, running_gateway
+from nexus.testing import RunningGateway, describe_gateway, running_envoy, running_gateway
 
 CHAT = "/v1/chat/completions"
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Why is the sky blue?"}]}
@@ -150,32 +148,20 @@ def tls_provider() -> Iterator[int]:
             thread.join()
 
 
-@contextlib.contextmanager
-def bare_envoy(gateway: Gateway, directory: Path) -> Iterator[str]:
-    """Run Envoy with the providers as they are described, and nothing else."""
-    config = directory / "envoy.yaml"
-    config.write_text(to_yaml(render(gateway, ())), encoding="utf-8")
-    command = envoy_command(find_envoy(), config, workers=1, log_level="warning")
-    ended = threading.Event()
-    envoy = Child("Envoy", command, on_exit=lambda child: ended.set(), on_line=lambda line: None)
-    url = f"http://127.0.0.1:{gateway.listeners[0].port}"
-    try:
-        while not ended.wait(0.05):
-            with contextlib.suppress(requests.ConnectionError):
-                requests.get(url, timeout=5)
-                break
-        assert envoy.exit_code is None, envoy.lines
-        yield url
-    finally:
-        envoy.stop()
-
-
 def real_provider(port: int, **changes: Any) -> Provider:
     tls = Tls(sni="llm.internal", ca_file=str(TLS / "server.pem"))
     provider = Provider(
         name="real", host="127.0.0.1", port=port, tls=tls, path_prefix="/v1beta/openai", key_env="TEST_KEY"
     )
     return replace(provider, **changes)
+
+
+@contextlib.contextmanager
+def real_gateway(gateway: Gateway) -> Iterator[str]:
+    """Run a gateway whose providers are not replaced by fake ones."""
+    port = gateway.listeners[0].port
+    with running_envoy(render(gateway, ()), port=port):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -185,12 +171,10 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-ai-cluster": "real"}])
-def test_a_real_provider_gets_its_name_path_and_key_over_tls(
-    headers: dict[str, str], secret: str, tmp_path: Path
-) -> None:
+def test_a_real_provider_gets_its_name_path_and_key_over_tls(headers: dict[str, str], secret: str) -> None:
     with tls_provider() as port:
         gateway = replace(describe_gateway(), providers=(real_provider(port),), default_provider="real")
-        with bare_envoy(gateway, tmp_path) as url:
+        with real_gateway(gateway) as url:
             client = {"authorization": "Bearer the client's own"}
             seen = requests.post(url + CHAT, json=QUESTION, headers=headers | client, timeout=10).json()
 
@@ -200,25 +184,25 @@ def test_a_real_provider_gets_its_name_path_and_key_over_tls(
     assert received["authorization"] == f"Bearer {secret}"
 
 
-def test_a_provider_with_the_wrong_certificate_gets_nothing(secret: str, tmp_path: Path) -> None:
+def test_a_provider_with_the_wrong_certificate_gets_nothing(secret: str) -> None:
     with tls_provider() as port:
         tls = Tls(sni="other.internal", ca_file=str(TLS / "server.pem"))
         gateway = describe_gateway()
         gateway = replace(gateway, providers=(real_provider(port, tls=tls),), default_provider="real")
-        with bare_envoy(gateway, tmp_path) as url:
+        with real_gateway(gateway) as url:
             response = requests.post(url + CHAT, json=QUESTION, timeout=10)
 
     assert response.status_code == 503
     assert "path" not in response.json()
 
 
-def test_a_key_is_nowhere_to_be_read(secret: str, tmp_path: Path) -> None:
+def test_a_key_is_nowhere_to_be_read(secret: str) -> None:
     gateway = describe_gateway()
     gateway = replace(gateway, providers=(real_provider(free_ports(1)),), default_provider="real")
-    with bare_envoy(gateway, tmp_path):
+    with real_gateway(gateway):
         page = f"http://127.0.0.1:{gateway.admin.port}"
         dump = requests.get(f"{page}/config_dump?include_eds", timeout=10).text
 
-    assert "TEST_KEY" in (tmp_path / "envoy.yaml").read_text()
+    assert "TEST_KEY" in to_yaml(render(gateway, ()))
     assert secret not in dump
-    assert secret not in (tmp_path / "envoy.yaml").read_text()
+    assert secret not in to_yaml(render(gateway, ()))
