@@ -77,6 +77,9 @@ class Deployment(Protocol):
     def shared_data(self) -> MutableMapping[str, bytes]:
         """The shared data of the filters."""
 
+    def apply(self, setup: Setup) -> None:
+        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefused."""
+
     def open(self, headers: Pairs, end_stream: bool, worker: int, arrived: Arrived) -> Request:
         """Send the head of a request."""
 

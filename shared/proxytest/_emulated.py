@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from ._abi import Pairs
-from ._connection_manager import incoming_request
 from ._callouts import Callout, CallResponse, Cluster
+from ._connection_manager import incoming_request
 from ._deployment import Arrived, Setup
 from ._headers import HeaderMap
 from ._http1 import Decoder, Encoder
@@ -25,19 +25,27 @@ class EmulatedDeployment:
             worker_count=setup.worker_count,
             buffer_limit=setup.buffer_limit,
             routes=RouteTable(setup.routes),
-            clusters={name: Cluster(name, has_endpoints) for name, has_endpoints in setup.clusters.items()},
+            clusters={},
         )
         self._arrived: Arrived = lambda _: None
-        for cluster in self.process.clusters.values():
-            cluster.handler = lambda callout: self._arrived(EmulatedCallout(callout))
-        self._vm_id = setup.plugins[0].vm.vm_id if setup.plugins else ""
-        for plugin in setup.plugins:
+        self.apply(setup)
+
+    def apply(self, setup: Setup) -> None:
+        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefused."""
+        for name, has_endpoints in setup.clusters.items():
+            if name not in self.process.clusters:
+                self.process.clusters[name] = Cluster(name, has_endpoints, self._arrive)
+        for plugin in setup.plugins[len(self.process.plugins) :]:
             self.process.add_plugin(plugin)
 
     @property
     def shared_data(self) -> MutableMapping[str, bytes]:
-        """The shared data of the filters."""
-        return SharedDataView(self.process.shared, self._vm_id)
+        """The shared data of the filters, those of the first one's vm_id if there are several."""
+        plugins = self.process.plugins
+        return SharedDataView(self.process.shared, plugins[0].vm.vm_id if plugins else "")
+
+    def _arrive(self, callout: Callout) -> None:
+        self._arrived(EmulatedCallout(callout))
 
     def open(self, headers: Pairs, end_stream: bool, worker: int, arrived: Arrived) -> "EmulatedRequest":
         """Send the head of a request."""

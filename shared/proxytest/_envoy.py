@@ -9,7 +9,7 @@ import itertools
 import pathlib
 import re
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 import wasmtime
@@ -17,10 +17,11 @@ import wasmtime
 from . import _envoy_config
 from ._abi import LogLevel, Pairs
 from ._deployment import Arrived, Setup
-from ._envoy_process import EnvoyProcess
+from ._envoy_process import EnvoyProcess, RefusedByEnvoy
 from ._http1 import Decoder, Encoder
 from ._logs import LogRecord
 from ._plugin import PluginSpec
+from ._process import ConfigurationRefused
 from ._route import Route
 from ._vm import Module, VmSpec
 from ._wasm import WasmModule
@@ -74,13 +75,14 @@ class EnvoyDeployment:
         self._arrived: Arrived = lambda _: None
         self._has_closed = False
         self._log_start = self._envoy.log_path.stat().st_size
-        try:
-            self._configure(setup)
-        except Exception:
-            self._wire.stop()
-            raise
+        self._listening: set[str] = set()
         self._base = self._byte_counts()
         self._stats_base = self._read_stats()
+        try:
+            self.apply(setup)
+        except BaseException:
+            self._wire.stop()
+            raise
 
     @property
     def shared_data(self) -> MutableMapping[str, bytes]:
@@ -167,9 +169,11 @@ class EnvoyDeployment:
             time.sleep(_ROUND_S)
         raise TimeoutError(f"Envoy did not come to rest: ours {ours}, Envoy's {theirs}")
 
-    def _configure(self, setup: Setup) -> None:
+    def apply(self, setup: Setup) -> None:
+        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefused."""
         for name, has_endpoint in setup.clusters.items():
-            if has_endpoint:
+            if has_endpoint and name not in self._listening:
+                self._listening.add(name)
                 self._wire.listen(self._server_socket(name), lambda each, name=name: self._accept(each, name))
         self._envoy.update(
             "cds",
@@ -195,7 +199,10 @@ class EnvoyDeployment:
                 setup.buffer_limit,
             ),
         ]
-        self._envoy.update("lds", [_envoy_config.listener(site) for site in sites])
+        try:
+            self._envoy.update("lds", [_envoy_config.listener(site) for site in sites])
+        except RefusedByEnvoy as error:
+            raise ConfigurationRefused(str(error)) from error
         for site in sites:
             self._envoy.wait(
                 lambda path=site.socket: "yes" if _accepts(path) else None, "no listener came up", 10
@@ -222,7 +229,7 @@ class EnvoyDeployment:
         safe = re.sub(r"[^\w.-]", "_", cluster)
         return str(self._folder / f"{safe}.sock")
 
-    def _accept(self, connection: Connection, cluster: str) -> "Receiver":
+    def _accept(self, connection: Connection, cluster: str) -> Callable[[bytes | None], None]:
         call = EnvoyCall(self, connection, cluster)
 
         def received(data: bytes | None) -> None:
@@ -269,9 +276,6 @@ class EnvoyDeployment:
             if int(thread) == self._envoy.pid:
                 continue  # The main thread only tries plugins out.
             yield LogRecord(level=_LEVELS[level], message=_unescaped(said), plugin=prefix.split(" ")[2])
-
-
-Receiver = object
 
 
 @dataclass(slots=True, eq=False)

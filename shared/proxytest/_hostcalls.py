@@ -22,7 +22,7 @@ from ._abi import (
 )
 from ._buffer import Buffer
 from ._logs import LogRecord
-from ._vm import UnsafeForHost, Trap
+from ._vm import Trap, UnsafeForHost
 
 if TYPE_CHECKING:
     from ._contexts import Context, RootContext
@@ -407,3 +407,8 @@ class HostCalls:
     def done(self) -> int:
         """Say that a root context which asked for more time is done (proxy_done)."""
         return Status.NOT_FOUND
+
+    def get_environment(self) -> tuple[int, bytes]:
+        """Tell the VM's environment as NUL-terminated `NAME=value` entries; in wasm this is WASI's business."""
+        entries = (f"{name}={value}".encode() + b"\0" for name, value in self._vm.spec.environment)
+        return Status.OK, b"".join(entries)

@@ -4,11 +4,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ._abi import LogLevel
 from ._callouts import Callouts, Cluster
 from ._clock import Clock, Timer
 from ._contexts import Context, RootContext
 from ._faults import Faults
-from ._logs import LogLevel, Logs
+from ._logs import Logs
 from ._metrics import Stats
 from ._plugin import FailurePolicy, PluginSpec
 from ._profile import ENVOY, Profile

@@ -28,7 +28,8 @@ _UPSTREAM_REQUEST_TIMEOUT = 1 << 2
 _UPSTREAM_CONNECTION_TERMINATION = 1 << 6
 _NO_ROUTE_FOUND = 1 << 8
 _DOWNSTREAM_CONNECTION_TERMINATION = 1 << 14
-_NO_CLUSTER_FOUND = 1 << 22
+_NO_CLUSTER_FOUND = 1 << 26
+_UPSTREAM_PROTOCOL_ERROR = 1 << 23
 
 
 class ClientEnd(Protocol):
@@ -196,12 +197,13 @@ class HttpStream:
         if self.is_destroyed or self.upstream_complete:
             return
         self.upstream_complete = True
-        self.response_flags |= _UPSTREAM_CONNECTION_TERMINATION
         if self.encoding.headers is None:
+            self.response_flags |= _UPSTREAM_CONNECTION_TERMINATION
             details = "upstream_reset_before_response_started{connection_termination}"
             self.send_local_reply(503, _UPSTREAM_RESET_TEXT + b"connection termination", [], -1, details)
         else:
             # For the codec the message is cut short, which breaks the protocol.
+            self.response_flags |= _UPSTREAM_PROTOCOL_ERROR
             details = "upstream_reset_after_response_started{protocol_error}"
             self.send_local_reply(502, _UPSTREAM_RESET_TEXT + b"protocol error", [], -1, details)
 

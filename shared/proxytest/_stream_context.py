@@ -13,7 +13,6 @@ from ._buffer import Buffer
 from ._contexts import Context, RootContext
 from ._headers import HeaderMap
 from ._plugin import FailurePolicy, PluginSpec
-
 from ._vm import UnsafeForHost
 
 if TYPE_CHECKING:
@@ -147,7 +146,10 @@ class StreamContext(Context):
         if self.exists_in_guest:
             self._notify("on_done")
             self._notify("on_delete")
-        self.vm.process.after_event(lambda: self.vm.contexts.pop(self.id, None))
+        self.vm.process.after_event(self._forget)
+
+    def _forget(self) -> None:
+        self.vm.contexts.pop(self.id, None)
 
     # What the guest may see and do
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from proxytest import LogLevel
 from proxytest._abi import Pairs
 from proxytest._deployment import Call, Deployment, Request
 
@@ -45,15 +46,19 @@ def head(
     headers: Pairs | None = None,
     *,
     end: bool = False,
+    unscripted: bool = False,
 ) -> Step:
-    """The client sends the head of a new request."""
+    """The client sends the head of a new request, with the filters' scripts unless told otherwise."""
 
     def step(session: Session) -> None:
+        scripts = [(f"x-{root}".encode(), script.encode()) for root, script in session.scripts.items()]
+        if unscripted:
+            scripts = []
         pairs = [
             (b":method", method.encode()),
             (b":path", path.encode()),
             (b":authority", b"example.com"),
-            *((f"x-{root}".encode(), script.encode()) for root, script in session.scripts.items()),
+            *scripts,
             *(headers or []),
         ]
         session.requests.append(session.deployment.open(pairs, end, 0, session.arrived))
@@ -76,7 +81,9 @@ def abort() -> Step:
     return lambda session: session.requests[-1].abort()
 
 
-def reply(status: int = 200, headers: Pairs | None = None, *, end: bool = False, callout: bool = False) -> Step:
+def reply(
+    status: int = 200, headers: Pairs | None = None, *, end: bool = False, callout: bool = False
+) -> Step:
     """A server sends the head of a response."""
     pairs = [(b":status", str(status).encode()), *(headers or [])]
     return _at_server(callout, lambda call: call.reply_headers(pairs, end))
@@ -149,6 +156,12 @@ class Scenario:
     shared: tuple[str, ...] = ()
     """Shared-data keys to look at afterwards."""
 
+    with_start: bool = False
+    """Whether what was logged while the filters started counts too."""
+
+    only_probe_logs: bool = False
+    """Whether to leave out what the runtime says of a trap, which is its own affair."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -184,7 +197,7 @@ class Observation:
 
 def observe(deployment: Deployment, scenario: Scenario) -> Observation:
     """Run a scenario and collect what can be seen from outside."""
-    first_log = len(deployment.logs())
+    first_log = 0 if scenario.with_start else len(deployment.logs())
     before = deployment.metrics()
     scripts = {root: script for root, script in (("a", scenario.a), ("b", scenario.b)) if script}
     session = Session(deployment, scripts)
@@ -192,10 +205,16 @@ def observe(deployment: Deployment, scenario: Scenario) -> Observation:
         step(session)
     after = deployment.metrics()
     metrics = {name: value - before.get(name, 0) for name, value in after.items()}
+    logs = deployment.logs()[first_log:]
+    if scenario.only_probe_logs:
+        logs = [log for log in logs if log.level is not LogLevel.ERROR]
     observation = Observation(
         client=tuple(_client_message(request) for request in session.requests),
         servers=tuple((call.cluster, call.is_callout, _server_message(call)) for call in session.calls),
-        logs=tuple(_OF_THE_MOMENT.sub(r"\1=", f"{log.level.name} {log.message}") for log in deployment.logs()[first_log:]),
+        logs=tuple(
+            _OF_THE_MOMENT.sub(r"\1=", f"{log.level.name} {log.message}")
+            for log in deployment.logs()[first_log:]
+        ),
         metrics=tuple(sorted((name, value) for name, value in metrics.items() if value)),
         shared=tuple((key, deployment.shared_data.get(key)) for key in scenario.shared),
         notes=tuple(session.notes),
