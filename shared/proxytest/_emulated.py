@@ -146,6 +146,7 @@ class EmulatedCall:
     is_callout: bool = False
     request: Decoder = field(default_factory=lambda: Decoder(is_response=False))
     was_reset: bool = False
+    _is_answered: bool = False
     _encoder: Encoder = field(default_factory=Encoder)
 
     def headers(self, cluster: str, headers: HeaderMap, end_stream: bool) -> None:
@@ -167,7 +168,7 @@ class EmulatedCall:
     def reset(self) -> None:
         """Learn that the proxy is no longer interested, or close the connection: it comes to the same."""
         if self.owner.stream.is_destroyed:
-            self.was_reset = True
+            self.was_reset = not self._is_answered
         else:
             self.owner.process.run(self.owner.stream.upstream_gone)
 
@@ -178,6 +179,7 @@ class EmulatedCall:
 
     def reply_data(self, data: bytes, end_stream: bool) -> None:
         """Send a piece of the response's body; in HTTP/1.1 the end comes as a piece of its own."""
+        self._is_answered = end_stream
 
         def event() -> None:
             if data:

@@ -207,6 +207,8 @@ class EnvoyDeployment:
             self._envoy.wait(
                 lambda path=site.socket: "yes" if _accepts(path) else None, "no listener came up", 10
             )
+        # The worker makes its VM before it answers anything, so with an answer the plugins have started.
+        self.keyhole([(b"x-key", b"-")], None)
 
     def _site(
         self,

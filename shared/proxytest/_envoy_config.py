@@ -16,10 +16,11 @@ Json = Mapping[str, object]
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _WASM = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
-_POLICIES = {
-    FailurePolicy.CLOSED: "FAIL_CLOSED",
-    FailurePolicy.OPEN: "FAIL_OPEN",
-    FailurePolicy.RELOAD: "FAIL_RELOAD",
+_POLICIES: Mapping[FailurePolicy, Json] = {
+    FailurePolicy.CLOSED: {"failure_policy": "FAIL_CLOSED"},
+    FailurePolicy.OPEN: {"failure_policy": "FAIL_OPEN"},
+    FailurePolicy.OPEN_ALWAYS: {"fail_open": True},
+    FailurePolicy.RELOAD: {"failure_policy": "FAIL_RELOAD"},
 }
 
 
@@ -135,7 +136,7 @@ def _wasm_filter(plugin: PluginSpec, path: str, vm_id: str) -> Json:
         "name": plugin.root_id,
         "root_id": plugin.root_id,
         "configuration": _string(plugin.configuration),
-        "failure_policy": _POLICIES[plugin.failure_policy],
+        **_POLICIES[plugin.failure_policy],
         "allow_on_headers_stop_iteration": plugin.allow_on_headers_stop_iteration,
         "vm_config": {
             "vm_id": vm_id,

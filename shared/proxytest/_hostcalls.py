@@ -111,7 +111,7 @@ class HostCalls:
     def write_log(self, level: LogLevel, message: bytes) -> None:
         """Write to the proxy's log, from WASI too."""
         process = self._vm.process
-        if level >= process.log_level:
+        if level >= process.log_level and process.is_recording:
             plugin = self._context.plugin_name
             text = message.decode("utf-8", "replace")
             process.logs.append(LogRecord(level=level, message=text, plugin=plugin))

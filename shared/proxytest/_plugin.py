@@ -13,7 +13,11 @@ class FailurePolicy(enum.Enum):
     """Every request gets 503."""
 
     OPEN = "open"
-    """Requests pass as if the plugin were not there."""
+    """Later requests pass as if the plugin were not there; those inside the VM at that moment still get 503,
+    except on Higress."""
+
+    OPEN_ALWAYS = "open-always"
+    """Requests inside the VM pass too (the deprecated `fail_open: true`)."""
 
     RELOAD = "reload"
     """The next request gets a new VM, with a pause between attempts."""

@@ -21,8 +21,11 @@ from ._vm import Callback, Vm, VmSpec
 BUFFER_LIMIT = 1024 * 1024
 """Bytes of body a filter may hold up; Envoy's default per_connection_buffer_limit_bytes."""
 
+MAIN_THREAD = -1
+"""The worker number of VMs that only try a configuration out."""
+
 RELOAD_PAUSE_NS = 1_000_000_000
-"""Shortest time between two attempts to replace a dead VM (Envoy's default base interval)."""
+"""Shortest life of a VM before it is replaced; Envoy waits up to half as long again, by chance."""
 
 
 class ConfigurationRefused(Exception):
@@ -48,6 +51,9 @@ class Process:
     callbacks: list[Callback] = field(default_factory=list)
     """Every call into a guest, oldest first."""
 
+    is_recording: bool = True
+    """Whether callbacks and logs are kept; not while a configuration is only tried out."""
+
     plugins: list[PluginSpec] = field(default_factory=list)
     callouts: Callouts = field(init=False)
     _vms: dict[tuple[int, VmSpec], Vm] = field(default_factory=dict)
@@ -55,7 +61,6 @@ class Process:
     _afterwards: deque[Callable[[], None]] = field(default_factory=deque)
     _is_running: bool = False
     _next_stream: int = 1
-    _reload_not_before_ns: int = 0
 
     def __post_init__(self) -> None:
         self.callouts = Callouts(self)
@@ -92,7 +97,12 @@ class Process:
     # Plugins
 
     def add_plugin(self, plugin: PluginSpec) -> None:
-        """Append a filter to the chain and start it on every worker. Raises ConfigurationRefused."""
+        """Append a filter to the chain and start it on every worker. Raises ConfigurationRefused.
+
+        Like Envoy's main thread, this first tries the configuration out in a VM of its own. What that VM does
+        to shared data and metrics stays; what it logs is not counted.
+        """
+        self._try_out(plugin)
         self.plugins.append(plugin)
         for worker in range(self.worker_count):
             self._start_plugin(plugin, worker)
@@ -102,13 +112,23 @@ class Process:
         """Return a plugin's VM on a worker."""
         return self._vms[(worker, plugin.vm)]
 
+    def _try_out(self, plugin: PluginSpec) -> None:
+        self.is_recording = False
+        try:
+            vm = self._start_vm(plugin.vm, MAIN_THREAD)
+            self._start_root(plugin, vm)
+        finally:
+            self.is_recording = True
+        vm.discard()
+
     def _start_plugin(self, plugin: PluginSpec, worker: int) -> RootContext:
         vm = self._vms.get((worker, plugin.vm))
         if vm is None:
             vm = self._start_vm(plugin.vm, worker)
-        known = vm.roots.get(plugin.key)
-        if known is not None:
-            return known
+            self._vms[(worker, plugin.vm)] = vm
+        return vm.roots.get(plugin.key) or self._start_root(plugin, vm)
+
+    def _start_root(self, plugin: PluginSpec, vm: Vm) -> RootContext:
         root = RootContext(vm, vm.new_context_id(), spec=plugin)
         vm.contexts[root.id] = root
         vm.roots[plugin.key] = root
@@ -120,17 +140,12 @@ class Process:
 
     def _start_vm(self, spec: VmSpec, worker: int) -> Vm:
         vm = Vm(spec, self, worker)
-        self._vms[(worker, spec)] = vm
         vm.contexts[0] = vm.current = Context(vm, exists_in_guest=True)
         vm.start()
         vm.current = None
         if vm.failure is not None:
             raise ConfigurationRefused(f"the VM did not start: {vm.failure}")
         return vm
-
-    def vm_failed(self, vm: Vm) -> None:
-        """Take note that a VM has died; the proxy writes that to its log too."""
-        self._reload_not_before_ns = max(self._reload_not_before_ns, self.clock.now_ns)
 
     def kill_vm(self, plugin: PluginSpec, worker: int = 0, reason: str = "killed by the test") -> None:
         """Make a VM as dead as a trap would."""
@@ -150,10 +165,10 @@ class Process:
         vm = self._vms[(worker, plugin.vm)]
         if vm.failure is None:
             return vm.roots[plugin.key]
-        if plugin.failure_policy is FailurePolicy.OPEN:
+        if plugin.failure_policy in (FailurePolicy.OPEN, FailurePolicy.OPEN_ALWAYS):
             return None
-        if plugin.failure_policy is FailurePolicy.RELOAD and self.clock.now_ns >= self._reload_not_before_ns:
-            self._reload_not_before_ns = self.clock.now_ns + RELOAD_PAUSE_NS
+        is_due = self.clock.now_ns >= vm.started_ns + RELOAD_PAUSE_NS
+        if plugin.failure_policy is FailurePolicy.RELOAD and is_due:
             return self._reload(vm, plugin, worker)
         return vm.roots[plugin.key]
 
@@ -162,6 +177,7 @@ class Process:
         try:
             roots = [self._start_plugin(root.spec, worker) for root in dead.roots.values()]
         except ConfigurationRefused:
+            dead.started_ns = self.clock.now_ns
             self._vms[(worker, plugin.vm)] = dead
             return dead.roots[plugin.key]
         return next(root for root in roots if root.spec.key == plugin.key)

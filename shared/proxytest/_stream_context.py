@@ -293,7 +293,9 @@ class StreamContext(Context):
 
     @property
     def _fails_open(self) -> bool:
-        return self.plugin.failure_policy is FailurePolicy.OPEN
+        policy = self.plugin.failure_policy
+        is_higress = self.vm.process.profile.higress_calls
+        return policy is FailurePolicy.OPEN_ALWAYS or (policy is FailurePolicy.OPEN and is_higress)
 
     @property
     def _may_stop_alone(self) -> bool:

@@ -88,6 +88,7 @@ class Vm:
     failure: str | None = None
     """Why the VM is dead, or None while it lives; a dead VM is never called again."""
 
+    started_ns: int = 0
     current: "Context | None" = None
     effective: int = VM_CONTEXT
     restricted_to: frozenset[str] | None = None
@@ -106,12 +107,20 @@ class Vm:
         from ._hostcalls import HostCalls
 
         self.metrics = MetricTable(self.process.stats)
+        self.started_ns = self.process.clock.now_ns
         self.host = HostCalls(self)
 
     def start(self) -> None:
         """Run the guest's start function; a trap there leaves a dead VM."""
         with self._guarded("start"):
             self._guest = self.spec.module.start(self.host, self.process.profile, dict(self.spec.environment))
+
+    def discard(self) -> None:
+        """Forget the VM without a word to the guest: its timers and callouts come to nothing."""
+        self.failure = "discarded"
+        for root in self.roots.values():
+            root.set_tick_period(0)
+            root.pending_calls.clear()
 
     def new_context_id(self) -> int:
         """Hand out the next id; roots and streams draw from one sequence."""
@@ -152,7 +161,8 @@ class Vm:
         guest = self._guest
         if guest is None or self.failure is not None:
             return 0
-        self.process.callbacks.append(Callback(context.plugin_name, context.id, name))
+        if self.process.is_recording:
+            self.process.callbacks.append(Callback(context.plugin_name, context.id, name))
         outer = self.current, self.effective
         self.current, self.effective = context, VM_CONTEXT
         try:
@@ -193,4 +203,3 @@ class Vm:
         except Trap as trap:
             self.failure = f"{what}: {trap}"
             self._actions.clear()
-            self.process.vm_failed(self)

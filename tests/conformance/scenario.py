@@ -211,10 +211,7 @@ def observe(deployment: Deployment, scenario: Scenario) -> Observation:
     observation = Observation(
         client=tuple(_client_message(request) for request in session.requests),
         servers=tuple((call.cluster, call.is_callout, _server_message(call)) for call in session.calls),
-        logs=tuple(
-            _OF_THE_MOMENT.sub(r"\1=", f"{log.level.name} {log.message}")
-            for log in deployment.logs()[first_log:]
-        ),
+        logs=tuple(_OF_THE_MOMENT.sub(r"\1=", f"{log.level.name} {log.message}") for log in logs),
         metrics=tuple(sorted((name, value) for name, value in metrics.items() if value)),
         shared=tuple((key, deployment.shared_data.get(key)) for key in scenario.shared),
         notes=tuple(session.notes),

@@ -8,12 +8,14 @@ from proxytest._plugin import PluginSpec
 from proxytest._vm import Module, VmSpec
 
 BUFFER_LIMIT_OF_SMALL = 4096
-FRESH = frozenset({"fresh", "twins", "configured", "busy start", "ticking", "closed", "open", "reload"})
+FRESH = frozenset(
+    {"fresh", "twins", "configured", "busy start", "ticking", "closed", "open", "open always", "reload"}
+)
 """Setups that every scenario gets anew, because it looks at the start or leaves a dead VM."""
 
 _BUSY_START = (
     "configure: sset started yes; configure: mdef 0 m_start; configure: minc 1; configure: sget started; "
-    "configure: prop plugin_root_id; configure: call service :method=GET,:path=/,:authority=h _ 100; "
+    "configure: prop plugin_root_id; "
     "configure: get 0 :path; configure: pairs 0; configure: buf 0 0 10; configure: buf 7 0 9; "
     "configure: cont 0; configure: setprop a b; configure: qreg q-start; configure: qput first; queue_ready: qget"
 )
@@ -68,5 +70,6 @@ SETUPS: dict[str, Callable[[Module], Setup]] = {
     "ticking": lambda module: _setup(module, _plugin(module, "a", "configure: tick 50; tick: tick 0")),
     "closed": _failing(FailurePolicy.CLOSED),
     "open": _failing(FailurePolicy.OPEN),
+    "open always": _failing(FailurePolicy.OPEN_ALWAYS),
     "reload": _failing(FailurePolicy.RELOAD),
 }

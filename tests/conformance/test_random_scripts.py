@@ -1,0 +1,50 @@
+"""Random legal scripts look the same natively and in wasm, and on Envoy in the longer run."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from .hosts import Hosts
+from .scenario import Scenario
+from .scripts import scenarios
+
+QUICK = 60
+LONG = int(os.environ.get("CONFORMANCE_SCRIPTS", "100"))
+"""How many scripts Envoy runs; the proof asks for 1,000."""
+
+_SETTINGS = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    made = Hosts()
+    yield made
+    made.stop()
+
+
+def test_random_scripts_look_the_same_natively_and_in_wasm(hosts: Hosts) -> None:
+    @settings(max_examples=QUICK, **_SETTINGS)
+    @given(scenario=scenarios())
+    def compare(scenario: Scenario) -> None:
+        native = hosts.observe(scenario, "native")
+
+        assert hosts.observe(scenario, "wasm").differences(native) == []
+
+    compare()
+
+
+def test_random_scripts_look_the_same_on_envoy(hosts: Hosts) -> None:
+    @settings(max_examples=LONG, **_SETTINGS)
+    @given(scenario=scenarios())
+    def compare(scenario: Scenario) -> None:
+        real = hosts.observe(scenario, "envoy")
+
+        assert hosts.observe(scenario, "wasm").differences(real) == []
+
+    compare()
