@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import build, check, contents, plugins, wit
@@ -74,10 +75,10 @@ def _check(path: Path, cache: Path) -> bool:
     return all(finding.ok for finding in findings)
 
 
-def main() -> int:
-    """Run the command line; return the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, by default that of the process; return the exit code."""
     parser = _parser()
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     cache = options.cache or (options.check or options.output).parent / ".wasmbuild"
     try:
         if options.check:
