@@ -54,14 +54,16 @@ class NativeGuest:
 def import_plugin(name: str) -> None:
     """Import the package that registers a plugin, unless something has registered it already.
 
-    The plugin `ai-budget-guard` is looked for in the module `ai_budget_guard.filter`.
-    Raises LookupError when there is no such plugin.
+    The plugin `ai-budget-guard` is looked for in the package `ai_budget_guard`, there in the module `filter`,
+    or in a module `ai_budget_guard` of its own. Raises LookupError when there is no such plugin.
     """
     if name in registered_plugins():
         return
-    package = name.replace("-", "_")
-    if importlib.util.find_spec(package) is not None:
-        importlib.import_module(f"{package}.filter")
+    module = name.replace("-", "_")
+    spec = importlib.util.find_spec(module)
+    if spec is not None:
+        is_package = spec.submodule_search_locations is not None
+        importlib.import_module(f"{module}.filter" if is_package else module)
     if name not in registered_plugins():
         raise LookupError(
             f"no plugin {name!r}: import the module that has @plugin({name!r}) before loading it"
