@@ -98,7 +98,7 @@ class Task:
             try:
                 if not isinstance(awaited, Suspension):
                     raise UsageError(
-                        f"{type(awaited).__qualname__} cannot be awaited here: only body.read() and callouts"
+                        f"{type(awaited).__name__} cannot be awaited here: only body.read() and callouts"
                     )
                 self.owner.suspend(self, awaited)
             except UsageError as usage_error:

@@ -46,10 +46,10 @@ class HttpFilter(HostAccess, Generic[Config]):
     __slots__ = ("__dict__", "__weakref__", "_stream", "config", "plugin")
 
     config: Config
-    """What `@plugin(config=...)` made of the plugin's configuration, or of the rule that matches this stream."""
+    """What `@plugin(config=...)` made of the configuration, or of the rule that matches this stream."""
 
     plugin: PluginContext[Config]
-    """What this plugin has beyond the stream. Declare it anew in a subclass that has a class of its own for it."""
+    """What this plugin has beyond the stream. A subclass may declare it as a class of its own."""
 
     _stream: "Stream"
 

@@ -170,7 +170,7 @@ class FakeHost:
         self.callouts.append((cluster, decode_pairs(headers), body, decode_pairs(trailers), timeout_ms))
         return self._enter("http_call"), 4 * len(self.callouts)
 
-    def grpc_call(
+    def grpc_call(  # noqa: PLR0917 - the ABI has them
         self,
         cluster: bytes,
         service: bytes,

@@ -1,4 +1,4 @@
-"""The contract with the build: protocol, dispatcher and Guest match the WIT world, and the SDK imports little."""
+"""The contract with the build: protocol, dispatcher and Guest match the WIT, and the SDK imports little."""
 
 import inspect
 import re

@@ -1,8 +1,10 @@
 """Metrics: defined once, when first used, and only with values the host accepts."""
 
+from collections.abc import Callable
+
 import pytest
 
-from proxywasm import HostError, Metrics
+from proxywasm import Gauge, HostError, Metrics
 from proxywasm._abi import Status
 
 from .fake_host import FakeHost
@@ -73,14 +75,26 @@ def test_values_beyond_64_bits_are_refused(metrics: Metrics, value: int) -> None
         metrics.histogram("h").record(value)
 
 
-@pytest.mark.parametrize(
-    ("call", "use"), [("define_metric", 0), ("increment_metric", 1), ("record_metric", 2), ("get_metric", 3)]
-)
-def test_a_failure_of_the_host_names_the_metric(
-    host: FakeHost, metrics: Metrics, call: str, use: int
-) -> None:
+USES: dict[str, Callable[[Gauge], object]] = {
+    "increment_metric": lambda gauge: gauge.add(1),
+    "record_metric": lambda gauge: gauge.set(1),
+    "get_metric": lambda gauge: gauge.value(),
+}
+
+
+@pytest.mark.parametrize("call", USES)
+def test_a_failure_of_the_host_names_the_metric(host: FakeHost, metrics: Metrics, call: str) -> None:
+    gauge = metrics.gauge("g")
     host.statuses[call] = Status.BAD_ARGUMENT
 
     with pytest.raises(HostError, match=f"{call}: BAD_ARGUMENT: g"):
-        gauge = metrics.gauge("g")
-        (gauge.value, lambda: gauge.add(1), lambda: gauge.set(1), gauge.value)[use]()
+        USES[call](gauge)
+
+
+def test_a_metric_the_host_does_not_define_is_tried_again(host: FakeHost, metrics: Metrics) -> None:
+    host.statuses["define_metric"] = Status.INTERNAL_FAILURE
+    with pytest.raises(HostError, match="define_metric: INTERNAL_FAILURE: c"):
+        metrics.counter("c")
+
+    del host.statuses["define_metric"]
+    metrics.counter("c").increment()

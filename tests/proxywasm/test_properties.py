@@ -68,7 +68,6 @@ def test_a_failure_of_the_host_is_an_error(host: FakeHost, properties: Propertie
 def test_the_route_is_looked_up_by_its_new_name_then_by_its_old_one(
     host: FakeHost, properties: Properties
 ) -> None:
-    assert properties.cluster_name is None
     host.properties = {b"cluster_name": b"old", b"route_name": b"old-route"}
     assert (properties.cluster_name, properties.route_name) == ("old", "old-route")
 

@@ -1,4 +1,4 @@
-"""A worker for tests of the SDK: it calls a dispatcher in the order a host does, and sets the effective context."""
+"""A worker for tests of the SDK: it calls a dispatcher as a host does."""
 
 import json
 from collections.abc import Callable, Mapping
