@@ -100,7 +100,7 @@ def _place(entry: TracebackType) -> str:
 def _safe_message(error: BaseException) -> str:
     kind = type(error)
     if getattr(kind, "message_is_safe", False) is True:
-        return str(error)
+        return _text_of(error)
     if kind in _FIXED:
         return _FIXED[kind]
     if isinstance(error, ModuleNotFoundError):
@@ -119,6 +119,13 @@ def _safe_message(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"{error.encoding} cannot decode byte {error.start}: {error.reason}"
     return ""
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # Its class is broken, but it is the error itself that must be told.
+        return ""
 
 
 def _is_dotted_name(name: str | None) -> bool:

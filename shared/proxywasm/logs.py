@@ -102,8 +102,7 @@ class _HostHandler(logging.Handler):
         try:
             message = record.getMessage()
         except Exception as error:
-            log.write(LogLevel.ERROR, f"{record.pathname}:{record.lineno} logs what cannot be formatted")
-            log.report("logging", error)
+            log.report(f"a log call at {record.filename}:{record.lineno}", error)
             return
         if record.exc_info and record.exc_info[1] is not None:
             message = f"{message}: {describe_exception(record.exc_info[1])}"
