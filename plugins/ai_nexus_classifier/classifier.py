@@ -18,6 +18,10 @@ from aigateway.tokens import estimate_prompt_tokens
 __all__ = ["Domain", "Latency", "Verdict", "classify", "classify_text", "headers"]
 
 
+_NEGLIGIBLE_SHARE = 0.01
+"""Turns that would add less than this of their features are not looked at, so that a long chat costs no more."""
+
+
 class Domain(StrEnum):
     """What a request is about; of equal domains the one listed first wins, because mistakes there cost more."""
 
@@ -123,14 +127,15 @@ def _last_in_context(newest_first: Iterable[str], config: Config) -> Features:
     turn before it is worth, which in turn may have inherited. The share falls continuously, so that no single word
     makes a request easy.
     """
-    total = Features()
+    measure, words, chance = config.lexicon.measure, config.follow_up.words, config.chance_words
+    total: Features | None = None
     weight = 1.0
     for text in newest_first:
-        features = config.lexicon.measure(text, config.chance_words)
-        total = total.plus(features, weight)
-        if features.words >= config.follow_up.words:
+        features = measure(text, chance)
+        total = features if total is None else total.plus(features, weight)
+        if features.words >= words:
             break
-        weight *= config.follow_up.share * (1 - features.words / config.follow_up.words)
-        if weight < 0.01:
+        weight *= config.follow_up.share * (1 - features.words / words)
+        if weight < _NEGLIGIBLE_SHARE:
             break
-    return total
+    return total or Features()
