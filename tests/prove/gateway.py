@@ -5,8 +5,8 @@ Everything that is claimed of the gateway so far, from a clean clone to the figu
 
 import argparse
 import csv
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,16 +15,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree
 
 import requests
 from openai import OpenAI
-
-sys.path.insert(0, str(Path(__file__).parent))
+from openai.types.chat import ChatCompletionUserMessageParam
 from points import Points
 
+from nexus import measuring
 from nexus.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
+CLASSIFIER = "ai-nexus-classifier"
 _PROMPTS = 200
 _START_TIMEOUT_S = 900
 
@@ -53,7 +55,10 @@ def _bare_environment(home: Path) -> dict[str, str]:
 
 @contextmanager
 def clean_clone() -> Iterator[tuple[str, int, float, subprocess.Popen[str]]]:
-    """Clone what is committed, run ``make run`` in it, and yield base URL, first provider port, seconds, process."""
+    """Run ``make run`` in a clone of what is committed.
+
+    Yields the base URL, the first provider's port, the seconds it took, and the process.
+    """
     with tempfile.TemporaryDirectory(prefix="ai-nexus-clone-") as folder:
         clone, home = Path(folder) / "ai-nexus", Path(folder) / "home"
         home.mkdir()
@@ -115,25 +120,28 @@ def show_clean_clone(points: Points, data: Path) -> None:
         with points.point("clean clone: make run, ready") as point:
             point.seen(f"{seconds:.0f} s from nothing", holds=True)
         client = OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
-        question = [{"role": "user", "content": "Prove that the square root of 2 is irrational."}]
+        question: ChatCompletionUserMessageParam = {
+            "role": "user",
+            "content": "Prove that the square root of 2 is irrational.",
+        }
         with points.point("openai client: a normal answer") as point:
-            answer = client.chat.completions.create(model="auto", messages=question)  # type: ignore[call-overload] # plain dicts
+            answer = client.chat.completions.create(model="auto", messages=[question])
             usage = answer.usage
+            assert usage is not None
             point.seen(
                 f"{usage.prompt_tokens} + {usage.completion_tokens} tokens",
                 holds=bool(answer.choices[0].message.content) and usage.completion_tokens > 0,
             )
         with points.point("openai client: a streamed answer") as point:
-            stream = client.chat.completions.create(model="auto", messages=question, stream=True)  # type: ignore[call-overload] # plain dicts
+            stream = client.chat.completions.create(model="auto", messages=[question], stream=True)
             pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
             point.seen(f"{len(pieces)} chunks", holds=len(pieces) > 2 and bool("".join(pieces)))
         journal = f"http://127.0.0.1:{providers_port}/__requests"
         with points.point("the provider saw the signals") as point:
             seen = dict(requests.get(journal, timeout=10).json()["requests"][-1]["headers"])
-            names = ("x-ai-complexity", "x-ai-domain", "x-ai-latency", "x-ai-prompt-tokens", "x-ai-requested-model")
-            missing = [name for name in names if name not in seen]
-            figure = ", ".join(f"{name.removeprefix('x-ai-')} {seen.get(name)}" for name in names)
-            point.seen(figure, holds=not missing)
+            names = ("complexity", "domain", "latency", "prompt-tokens", "requested-model")
+            figure = ", ".join(f"{name} {seen.get(f'x-ai-{name}')}" for name in names)
+            point.seen(figure, holds=all(f"x-ai-{name}" in seen for name in names))
         with points.point(f"{_PROMPTS} real prompts pass") as point:
             failed = 0
             for prompt in prompts(data):
@@ -144,7 +152,9 @@ def show_clean_clone(points: Points, data: Path) -> None:
                 any(name == "x-ai-complexity" for name, _ in entry["headers"])
                 for entry in requests.get(journal, timeout=10).json()["requests"][-_PROMPTS:]
             )
-            point.seen(f"{failed} failed, {classified} classified", holds=failed == 0 and classified == _PROMPTS)
+            point.seen(
+                f"{failed} failed, {classified} classified", holds=failed == 0 and classified == _PROMPTS
+            )
         with points.point("SIGTERM stops all of it and leaves nothing") as point:
             os.kill(process.pid, signal.SIGTERM)
             process.wait(30)
@@ -153,13 +163,107 @@ def show_clean_clone(points: Points, data: Path) -> None:
             point.seen(f"{len(left)} processes left", holds=not left)
 
 
+def show_tests(points: Points, file: str, what: str) -> None:
+    """Run the tests in *file* against a real Envoy: one point for each test function, with its cases."""
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        command = [sys.executable, "-m", "pytest", "-q", file, f"--junit-xml={report.name}"]
+        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+        cases = list(ElementTree.parse(report.name).iter("testcase"))
+    by_name: dict[str, list[bool]] = {}
+    for case in cases:
+        name = case.attrib["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
+        by_name.setdefault(name, []).append(len(case) == 0)
+    for name, passed in by_name.items():
+        with points.point(f"{what}: {name}") as point:
+            point.seen(f"{sum(passed)} of {len(passed)} cases", holds=all(passed))
+    if not cases:
+        with points.point(what) as point:
+            point.seen("no test has run", holds=False)
+
+
+def show_soak(points: Points, module: Path, requests_in_all: int) -> None:
+    """Show point 3: many requests, and memory that stays."""
+    with points.point(f"{requests_in_all:,} requests, 2 workers: no error") as point:
+        found = measuring.soak({CLASSIFIER: {}}, module=module, requests=requests_in_all, workers=2)
+        errors = sum(found.load.errors.values())
+        point.seen(
+            f"{errors} errors, {found.answered:,} answered, {len(found.crashes)} crashes,"
+            f" {found.load.requests_per_s:,.0f} requests/s",
+            holds=errors == 0 and found.answered == requests_in_all and not found.crashes,
+        )
+    with points.point("memory flat after the first 10,000") as point:
+        first, last = found.settled[0] / 1e6, found.settled[-1] / 1e6
+        point.seen(f"{first:.0f} MB, at the end {last:.0f} MB ({found.growth:+.2%})", holds=found.is_flat)
+
+
+def show_figures(points: Points, module: Path) -> None:
+    """Show point 4: what the filter costs, beside Envoy without it in the same run."""
+    with points.point("cost, measured beside Envoy without the filter") as point:
+        found = measuring.compare({CLASSIFIER: {}}, module=module)
+        point.seen("2 KB prompts, measured in turns", holds=True)
+    one, other = found.without, found.with_plugins
+    figures = (
+        ("p50 at 1 connection", one.p50_ms, other.p50_ms, "ms", ".3f"),
+        ("p99 at 1 connection", one.p99_ms, other.p99_ms, "ms", ".3f"),
+        ("requests/s and core", one.requests_per_core_s, other.requests_per_core_s, "", ",.0f"),
+        ("time to ready", one.envoy.ready_s, other.envoy.ready_s, "s", ".1f"),
+        ("memory, 1 worker", one.memory_bytes / 1e6, other.memory_bytes / 1e6, "MB", ",.0f"),
+    )
+    for title, without, with_filter, unit, form in figures:
+        with points.point(title) as point:
+            added = f"{with_filter - without:+{form}} {unit}".strip()
+            point.seen(f"{without:{form}} without, {with_filter:{form}} with: {added}", holds=True)
+    with points.point("module size") as point:
+        size = found.module_bytes / 2**20
+        point.seen(f"{size:.2f} MiB of at most 16", holds=size <= 16)
+
+
+def show_command(points: Points, title: str, *command: str) -> None:
+    """Run a command that prints its own table; its last lines are the figures."""
+    with points.point(title) as point:
+        finished = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        print("\n".join(f"      {line}" for line in finished.stdout.splitlines()), flush=True)
+        point.seen(f"exit code {finished.returncode}", holds=finished.returncode == 0)
+
+
+def show_build(points: Points) -> None:
+    """Show what a build takes: from nothing, and for a changed plugin."""
+    with tempfile.TemporaryDirectory(prefix="ai-nexus-build-") as folder:
+        work = Path(folder)
+        shutil.copytree(ROOT / "plugins" / "ai_nexus_classifier", work / "ai_nexus_classifier")
+        command = [sys.executable, "-m", "wasmbuild", str(work / "ai_nexus_classifier")]
+        command += ["-o", str(work / "module.wasm")]
+        for title, limit_s in (("build, cold", 120), ("build, changed plugin", 30)):
+            with points.point(title) as point:
+                start = time.monotonic()
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+                took = time.monotonic() - start
+                point.seen(f"{took:.0f} s of at most {limit_s}", holds=took <= limit_s)
+            with (work / "ai_nexus_classifier" / "filter.py").open("a") as file:
+                file.write("\nCHANGED = True\n")
+
+
 def main() -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with routellm/*.csv (see the README)")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with routellm/*.csv (see the README)"
+    )
+    parser.add_argument("--module", type=Path, default=ROOT / "build" / "ai-nexus.wasm")
+    parser.add_argument("--requests", type=int, default=100_000, help="of the soak (default: %(default)s)")
     options = parser.parse_args()
+    data = str(options.data.resolve())
     points = Points()
     show_clean_clone(points, options.data)
+    show_tests(points, "tests/envoy/test_bad_input.py", "bad input")
+    show_tests(points, "tests/envoy/test_hostile_filter.py", "bad filter")
+    show_soak(points, options.module, options.requests)
+    show_figures(points, options.module)
+    show_build(points)
+    show_command(points, "classifier: time in WebAssembly", "tests/bench/classifier_wasm.py")
+    show_command(points, "classifier: quality on public data", "tests/bench/classifier_quality.py", data)
     return points.exit_code()
 
 
