@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from ._abi import BufferType
+from ._flows import BODY, HEADERS, PHASES, TRAILERS, Flow
 from ._host import Host
 from ._roots import Root
-from ._streams import BODY, HEADERS, PHASES, TRAILERS, Flow, Stream
+from ._streams import Stream
 from ._tasks import Task
 from ._vm import Vm, own_process
 from .callouts import received_body, received_failure, received_response
