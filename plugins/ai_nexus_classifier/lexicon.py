@@ -52,9 +52,9 @@ CODE_TERMS = _terms("""
     decision tree, random forest, naive bayes, bayesian network, k-means, nearest neighbor, nearest neighbour
     regularization, batch normalization, convolutional, relu, lstm, word embedding, language model, resnet, imagenet
     classifier, hyperparameter, dimensionality reduction, principal component analysis, pca, expectation maximization
-    代码, 编程, 程序员, 源码, 函数, 算法, 数据结构, 数据库, 接口文档, 编译, 编译器, 解释器, 线程, 协程, 死锁
+    代码, 编程, 源码, 函数, 算法, 数据结构, 数据库, 编译, 线程, 协程, 死锁
     数组, 链表, 指针, 递归, 二叉树, 哈希, 正则表达式, 报错, 异常处理, 堆栈, 内存泄漏, 脚本, 前端, 后端, 服务器
-    容器化, 缓存, 消息队列, 并发, 异步, 单元测试, 调试, 重构, 命令行, 操作系统, 时间复杂度, 空间复杂度, 爬虫
+    容器化, 缓存, 消息队列, 并发, 异步, 调试, 重构, 命令行, 操作系统, 时间复杂度, 空间复杂度, 爬虫
     机器学习, 深度学习, 神经网络, 过拟合, 梯度下降, 加密, 解密, 防火墙, 软件, 开源, 面向对象, 微服务
 """)
 
@@ -130,7 +130,7 @@ MEDICAL_TERMS = _terms("""
     epithelial, tissue damage, mucosa, mucosal, pressure ulcer, bleeding, hemorrhage, haemorrhage, thrombosis, embolism
     aneurysm, trauma, pain relief, dose, overdose, toxicity, antidote, sphincter, excretion, expiratory
     inspiratory, spirometry, ventilation, oximetry, catheterization, sterile
-    症状, 患者, 病人, 诊断, 治疗, 药物, 用药, 服药, 剂量, 手术, 血压, 血糖, 糖尿病, 高血压, 癌症, 肿瘤, 化疗, 放疗, 感染
+    症状, 患者, 病人, 诊断, 治疗, 药物, 用药, 服药, 剂量, 手术, 血压, 血糖, 糖尿病, 癌症, 肿瘤, 化疗, 放疗, 感染
     病毒, 细菌, 疫苗, 抗生素, 临床, 医院, 医生, 医学, 处方, 副作用, 不良反应, 过敏, 心脏, 心电图, 心绞痛, 肺炎, 肺部
     炎症, 发烧, 发热, 咳嗽, 头痛, 头晕, 胸痛, 腹痛, 腹泻, 恶心, 呕吐, 肝炎, 肝脏, 肾脏, 胃炎, 骨折, 血液, 血常规, 贫血
     怀孕, 孕妇, 妊娠, 胎儿, 儿科, 急诊, 住院, 病史, 病理, 并发症, 中药, 西药, 阿司匹林, 胰岛素, 体检
@@ -184,9 +184,9 @@ LEGAL_TERMS = _terms("""
     pursuant, hereby, notwithstanding, nda, non-disclosure agreement, terms of service, privacy policy
     power of attorney, fiduciary, notary, alimony, child custody, prenuptial, employment law, labor law
     labour law, wrongful termination, petitioner, prevail, geneva conventions, alleging, enforceability
-    合同, 法律, 法院, 诉讼, 律师, 条款, 违约, 赔偿, 侵权, 原告, 被告, 刑法, 民法, 民法典, 宪法, 判决, 仲裁, 知识产权, 专利
-    商标, 著作权, 版权, 劳动法, 劳动合同, 公司法, 法规, 法条, 合规, 起诉, 上诉, 管辖, 法官, 检察, 公证, 继承, 遗嘱, 离婚
-    抚养权, 债权, 债务, 违法, 犯罪, 量刑, 无罪, 有罪, 保密协议, 仲裁条款, 不可抗力, 司法, 立法, 律师函, 租赁合同, 解除合同
+    合同, 法律, 法院, 诉讼, 律师, 条款, 违约, 赔偿, 侵权, 原告, 被告, 刑法, 民法, 宪法, 判决, 仲裁, 知识产权, 专利
+    商标, 著作权, 版权, 劳动法, 公司法, 法规, 法条, 合规, 起诉, 上诉, 管辖, 法官, 检察, 公证, 继承, 遗嘱, 离婚
+    抚养权, 债权, 债务, 违法, 犯罪, 量刑, 无罪, 有罪, 保密协议, 不可抗力, 司法, 立法
 """)
 
 LEGAL_HINTS = _terms("""
