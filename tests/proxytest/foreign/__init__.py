@@ -1,0 +1,1 @@
+"""Modules made with the tools of others."""
