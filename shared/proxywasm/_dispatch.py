@@ -155,11 +155,12 @@ class Dispatcher:
         self._vm.context = context
         stream = self._streams.get(context)
         if stream is not None:
-            stream.cancel_tasks()
-            on_done = stream.root.callbacks.on_done
-            if on_done is not None and stream.filter is not None:
+            on_done = stream.root.callbacks.on_done if stream.filter is not None else None
+            if on_done is not None or stream.is_held:
                 with self._calling(stream.root, "on_done"):
-                    stream.run_at_end(on_done)
+                    stream.cancel_tasks()
+                    if on_done is not None:
+                        stream.run_at_end(on_done)
             return 1
         root = self._enter_root(context)
         if root is not None:
@@ -243,8 +244,10 @@ class Dispatcher:
                 return 1
             flow, handlers = stream.request_flow, root.callbacks.request
         else:
-            if phase == HEADERS:
-                stream.response_arrived()
+            if phase == HEADERS and stream.is_held:
+                self._vm.context = context
+                with self._calling(root, "on_response_headers"):
+                    stream.response_arrived()
             flow, handlers = stream.response_flow, root.callbacks.response
         if handlers[phase] is None and (flow is None or not flow.is_held):
             if flow is not None:

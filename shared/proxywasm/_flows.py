@@ -116,7 +116,9 @@ class Flow:
             self._continue()
         elif isinstance(outcome, Reply):
             self.stream.reply(outcome)
-        elif outcome is not PAUSE and outcome is not WAITING:
+        elif outcome is PAUSE:
+            self.outcome = PAUSE
+        elif outcome is not WAITING:
             raise self._wrong_outcome(outcome)
 
     def cancel(self) -> None:

@@ -5,10 +5,13 @@ filters.
 """
 
 import logging
+import sys
+import warnings
 
 from wit_world.imports import host
 
 from ._dispatch import Dispatcher
+from .logs import show_unraisable, show_warning
 
 __all__ = ["Guest"]
 
@@ -16,6 +19,10 @@ __all__ = ["Guest"]
 logging.logThreads = False
 logging.logProcesses = False
 logging.logMultiprocessing = False
+
+# By default both write what may quote a prompt to stderr, which is the log of the proxy too.
+warnings.showwarning = show_warning
+sys.unraisablehook = show_unraisable
 
 _dispatcher = Dispatcher(host, owns_process=True)
 

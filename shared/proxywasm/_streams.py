@@ -95,6 +95,12 @@ class Stream:
         return True
 
     @property
+    def is_held(self) -> bool:
+        """Whether the host waits for the filter, in either direction."""
+        request, response = self.request_flow, self.response_flow
+        return (request is not None and request.is_held) or (response is not None and response.is_held)
+
+    @property
     def route_name(self) -> str | None:
         """The route, for Higress' rules."""
         return self.root.vm.properties.route_name
@@ -130,13 +136,14 @@ class Stream:
                 LogLevel.WARN,
                 f"a Reply with status {reply.status} came after the response headers: reset instead",
             )
-            status = host.close_stream(StreamType.RESPONSE)
+            call, status = "close_stream", host.close_stream(StreamType.RESPONSE)
         else:
+            call = "send_local_response"
             headers = encode_pairs(encoded_headers(reply.headers))
             details = reply.details.encode("utf-8", "replace")
             status = host.send_local_response(reply.status, details, reply.body, headers, NO_GRPC_STATUS)
         if status:
-            raise host_error("send_local_response", status)
+            raise host_error(call, status)
         self.answered = True
 
     def fail(self, where: str, error: BaseException, current: Flow | None) -> int:

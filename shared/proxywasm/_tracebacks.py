@@ -16,7 +16,7 @@ from collections import deque
 from types import TracebackType
 from typing import Final
 
-__all__ = ["describe_exception", "one_line"]
+__all__ = ["describe_exception", "one_line", "short_path"]
 
 _CONTROLS: Final = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 _SDK: Final = os.path.dirname(__file__)
@@ -93,8 +93,12 @@ class _Entries:
 
 def _place(entry: TracebackType) -> str:
     code = entry.tb_frame.f_code
-    file = "/".join(code.co_filename.replace(os.sep, "/").rsplit("/", 2)[-2:])
-    return f"{file}:{entry.tb_lineno} in {code.co_qualname}"
+    return f"{short_path(code.co_filename)}:{entry.tb_lineno} in {code.co_qualname}"
+
+
+def short_path(file: str) -> str:
+    """Return the last two parts of a path: a package and a module."""
+    return "/".join(file.replace(os.sep, "/").rsplit("/", 2)[-2:])
 
 
 def _safe_message(error: BaseException) -> str:

@@ -77,7 +77,8 @@ class ReadableHeaders:
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, each once."""
-        return iter(dict.fromkeys(key for key, _ in self.items()))
+        names = dict.fromkeys([key for key, _ in self.raw()])
+        return iter([name.decode("utf-8", "surrogateescape") for name in names])
 
     def __len__(self) -> int:
         """Count the values, so a name with two counts twice."""

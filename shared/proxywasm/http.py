@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ._abi import WHOLE_BUFFER, BufferType, MapType, Status, StreamType
+from ._abi import WHOLE_BUFFER, BufferType, MapType, StreamType
 from ._host import Host
 from ._tasks import AwaitsBody
 from ._vm import Vm
@@ -56,7 +56,12 @@ class Body:
         Held back are the headers, when they have not left yet, and the body, up to the limit of the proxy:
         beyond it the proxy answers 413 (requests) or 500 (responses). Read before calling out: while a
         callout is awaited in the headers callback no body arrives. Once a part has been passed on the whole
-        is not to be had, and `BodyUnavailableError` is raised.
+        is not to be had, and `BodyUnavailableError` is raised; after the callback has continued, too, so keep
+        what later callbacks need of it.
+
+        The proxy must let headers be held while the body arrives: Envoy 1.35 and later with
+        `allow_on_headers_stop_iteration: true` in the plugin's configuration, or Higress. Otherwise a request
+        with a body waits for ever.
         """
         message = self._message
         if self._whole:
@@ -110,11 +115,9 @@ class Body:
     def _fetch(self) -> bytes:
         message = self._message
         status, data = message.host.get_buffer_bytes(message.side.buffer, 0, WHOLE_BUFFER)
-        if status == 0:
-            return data
-        if status == Status.NOT_FOUND:
-            return b""
-        raise host_error("get_buffer_bytes", status, f"the {message.name} body cannot be read now")
+        if status:
+            raise host_error("get_buffer_bytes", status, f"the {message.name} body cannot be read now")
+        return data
 
 
 class Message:

@@ -8,13 +8,16 @@ front, even if the message has line breaks. The level is the proxy's: it is aske
 import logging
 import weakref
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from ._abi import LogLevel
 from ._host import Host
-from ._tracebacks import describe_exception, one_line
+from ._tracebacks import describe_exception, one_line, short_path
 
-__all__ = ["PluginLog", "VmLog", "current_log"]
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+__all__ = ["PluginLog", "VmLog", "current_log", "show_unraisable", "show_warning"]
 
 _LONGEST_LINE: Final = 16_384
 """Characters; a message beyond that was no message."""
@@ -73,6 +76,33 @@ _UNREPORTABLE: Final = b"a callback of a filter raised an exception that could n
 
 current_log: ContextVar[PluginLog | None] = ContextVar("current_log", default=None)
 """The log of the plugin whose callback is running."""
+
+
+def show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Stand in for `warnings.showwarning`, which writes messages and source lines to stderr.
+
+    Of the messages only that of a forgotten `await` is shown: others may quote what was parsed.
+    """
+    log = current_log.get()
+    if log is None:
+        return
+    text = str(message)
+    what = f": {text}" if category is RuntimeWarning and text.startswith("coroutine '") else ""
+    log.write(LogLevel.WARN, f"{category.__name__} at {short_path(filename)}:{lineno}{what}")
+
+
+def show_unraisable(unraisable: "UnraisableHookArgs") -> None:
+    """Stand in for `sys.unraisablehook`, which writes the messages of exceptions in finalizers to stderr."""
+    log = current_log.get()
+    if log is not None and unraisable.exc_value is not None:
+        log.report("a finalizer", unraisable.exc_value)
 
 
 class _HostHandler(logging.Handler):

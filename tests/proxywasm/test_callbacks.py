@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxywasm import CONTINUE, HttpFilter, Outcome, Request, Response
+from proxywasm import CONTINUE, PAUSE, HttpFilter, Outcome, PluginContext, Request, Response
 from proxywasm._abi import HeadersAction, MapType
 
 from .worker import ROOT, StreamDriver, Worker, definition
@@ -296,8 +296,6 @@ def test_headers_read_in_the_log_are_those_of_the_log() -> None:
 
 
 def test_a_paused_stream_is_resumed_from_elsewhere() -> None:
-    from proxywasm import PAUSE, PluginContext
-
     class Gate(PluginContext[object]):
         waiting: "list[Waits]"
 
@@ -326,6 +324,36 @@ def test_a_paused_stream_is_resumed_from_elsewhere() -> None:
     assert worker.host.continued == [(stream.context, 0)]
     assert worker.host.effective == ROOT
     assert worker.host.shared[b"ticked"][0] == b"in %d" % ROOT
+    assert worker.host.errors() == []
+
+
+def test_a_pause_after_waiting_holds_the_stream_until_it_is_resumed() -> None:
+    class Gate(PluginContext[object]):
+        waiting: "list[Asks]"
+
+        def on_configure(self) -> None:
+            self.waiting = []
+
+        def on_tick(self) -> None:
+            self.waiting.pop().resume_request()
+
+    class Asks(HttpFilter[object]):
+        plugin: Gate
+
+        async def on_request_headers(self, request: Request) -> Outcome:
+            await self.http_call("x")
+            self.plugin.waiting.append(self)
+            return PAUSE
+
+    worker = Worker(definition(Asks, context=Gate))
+    stream = worker.stream()
+    stream.request_headers(end=True)
+    worker.respond(4, {":status": "200"})
+    assert worker.host.continued == []
+
+    worker.tick()
+
+    assert worker.host.continued == [(stream.context, 0)]
     assert worker.host.errors() == []
 
 

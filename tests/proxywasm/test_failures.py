@@ -344,6 +344,75 @@ def test_a_host_that_fails_while_a_failure_is_handled_changes_nothing() -> None:
     assert worker.kept() == 0
 
 
+@pytest.mark.parametrize(("on_error", "action"), [("open", 0), ("closed", 1)])
+def test_a_second_failure_while_the_first_is_handled_is_survived(
+    on_error: Literal["open", "closed"], action: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HoldsResponse(HttpFilter[object]):
+        async def on_request_body(self, request: Request) -> Outcome:
+            await self.http_call("x")
+            return CONTINUE
+
+        def on_response_headers(self, response: Response) -> Outcome:
+            raise ValueError
+
+    def out_of_memory(*_: object) -> int:
+        raise MemoryError
+
+    worker = Worker(definition(HoldsResponse, on_error=on_error))
+    monkeypatch.setattr(worker.host, "continue_stream", out_of_memory)
+    monkeypatch.setattr(worker.host, "send_local_response", out_of_memory)
+    stream = worker.stream()
+    stream.request_headers()
+    stream.request_body(b"x")
+
+    assert stream.response_headers() == action
+    assert "MemoryError" in worker.host.errors()[-1]
+    stream.finish()
+    assert worker.kept() == 0
+
+
+def test_rules_that_cannot_be_looked_up_fail_the_stream_and_not_the_vm() -> None:
+    class OnlyResponses(HttpFilter[object]):
+        def on_response_headers(self, response: Response) -> Outcome:
+            return CONTINUE
+
+    worker = Worker(definition(OnlyResponses), {"_rules_": [{"_match_route_": ["a"]}]})
+    worker.host.statuses["get_property"] = Status.INTERNAL_FAILURE
+    stream = worker.stream()
+
+    assert stream.request_headers() == 0
+    assert "get_property: INTERNAL_FAILURE" in worker.host.errors()[0]
+
+
+def test_a_log_that_cannot_even_be_made_is_a_fixed_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(error: BaseException) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr("proxywasm.logs.describe_exception", out_of_memory)
+    worker, _, actions = fail_in("on_request_headers", "open")
+
+    assert set(actions.values()) == {0}
+    assert worker.host.errors() == ["a callback of a filter raised an exception that could not be described"]
+
+
+def test_a_task_of_a_plugin_that_will_not_end_quietly_is_logged() -> None:
+    class Clings(PluginContext[object]):
+        async def on_tick(self) -> None:
+            try:
+                await self.http_call("x")
+            finally:
+                raise ValueError(PROMPT)
+
+    worker = Worker(definition(Fails, context=Clings))
+    worker.tick()
+    worker.dispatcher.on_delete(ROOT)
+
+    (error,) = worker.host.errors()
+    assert "a task of the plugin, when it was ended, raised ValueError" in error
+    assert PROMPT not in error
+
+
 class FailingPlugin(PluginContext[dict[str, str]]):
     def come_to(self, callback: str) -> None:
         if self.config["callback"] == callback:

@@ -1,12 +1,14 @@
 """Logging: one record is one line of the proxy's log, at the proxy's level."""
 
 import logging
+import sys
+import warnings
 
 import pytest
 
 from proxywasm import CONTINUE, HttpFilter, Outcome, Request
 from proxywasm._abi import LogLevel, Status
-from proxywasm.logs import _handler
+from proxywasm.logs import _handler, show_unraisable, show_warning
 
 from .fake_host import FakeHost
 from .worker import Worker, definition
@@ -178,3 +180,72 @@ def test_a_record_from_outside_any_callback_goes_to_no_proxy() -> None:
     logger.error("from nowhere")
 
     assert worker.host.lines == []
+
+
+def test_a_forgotten_await_is_warned_of_and_other_warnings_show_only_their_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Forgets(HttpFilter[object]):
+        def on_request_headers(self, request: Request) -> Outcome:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                monkeypatch.setattr(warnings, "showwarning", show_warning)
+                self.http_call("x")  # type: ignore[unused-coroutine]  # That is the mistake.
+                warnings.warn("my prompt", UserWarning, stacklevel=1)
+            return CONTINUE
+
+    worker = Worker(definition(Forgets))
+    worker.stream().request_headers()
+
+    (_, forgotten), (_, other) = worker.host.lines
+    assert "RuntimeWarning at proxywasm/test_logs.py:" in forgotten
+    assert "coroutine 'HostAccess.http_call' was never awaited" in forgotten
+    assert "UserWarning at proxywasm/test_logs.py:" in other
+    assert "my prompt" not in other
+
+
+def test_an_exception_in_a_finalizer_is_reported_without_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", show_unraisable)
+
+    class Bad:
+        def __del__(self) -> None:
+            raise ValueError("my prompt")
+
+    class Drops(HttpFilter[object]):
+        def on_request_headers(self, request: Request) -> Outcome:
+            Bad()
+            return CONTINUE
+
+    worker = Worker(definition(Drops))
+    worker.stream().request_headers()
+
+    (error,) = worker.host.errors()
+    assert "a finalizer raised ValueError [" in error
+    assert "my prompt" not in error
+
+
+def test_warnings_and_finalizers_outside_any_callback_go_to_no_proxy() -> None:
+    worker = Worker(definition(Logs))
+    show_warning("x", UserWarning, "file.py", 1)
+
+    assert worker.host.lines == []
+
+
+def test_what_a_callback_logs_while_it_is_ended_is_heard() -> None:
+    class Cleans(HttpFilter[object]):
+        async def on_request_headers(self, request: Request) -> Outcome:
+            try:
+                await self.http_call("x")
+            finally:
+                logger.info("cleaned up")
+            return CONTINUE
+
+    for end in ("answered", "reset"):
+        worker = Worker(definition(Cleans))
+        stream = worker.stream()
+        stream.request_headers()
+        if end == "answered":
+            stream.response_headers()
+        stream.finish()
+
+        assert [line for _, line in worker.host.lines] == ["[plugin-under-test] cleaned up"]
