@@ -1,7 +1,8 @@
 """Put a header on every request and on every response."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 from proxywasm import CONTINUE, HttpFilter, Outcome, Request, Response, plugin
 

@@ -1,8 +1,12 @@
+"""What the filter does, on every host that the command line names."""
+
 import pytest
-from proxytest import ConfigurationRefused, Gateway
+
+from proxytest import ConfigurationRefusedError, Gateway
 
 
 def test_upstream_and_client_get_the_header(gateway: Gateway) -> None:
+    """Upstream and client get the header."""
     gateway.load("add-header", {"value": "you"})
 
     exchange = gateway.get("/")
@@ -13,6 +17,7 @@ def test_upstream_and_client_get_the_header(gateway: Gateway) -> None:
 
 
 def test_a_header_the_client_sent_is_replaced(gateway: Gateway) -> None:
+    """A header the client sent is replaced."""
     gateway.load("add-header", {"name": "x-who", "value": "gateway"})
 
     exchange = gateway.get("/", headers={"X-Who": "client"})
@@ -22,5 +27,6 @@ def test_a_header_the_client_sent_is_replaced(gateway: Gateway) -> None:
 
 
 def test_a_wrong_configuration_is_refused(gateway: Gateway) -> None:
-    with pytest.raises(ConfigurationRefused):
+    """A wrong configuration is refused."""
+    with pytest.raises(ConfigurationRefusedError):
         gateway.load("add-header", {"value": 7})

@@ -1,8 +1,12 @@
+"""What the filter does, on every host that the command line names."""
+
 import pytest
+
 from proxytest import Gateway, Status
 
 
 def test_the_limit_is_per_caller(gateway: Gateway) -> None:
+    """The limit is per caller."""
     gateway.load("rate-limit", {"requests_per_minute": 2})
 
     statuses = [gateway.get("/", headers={"x-caller": "acme"}).reply.status for _ in range(3)]
@@ -13,6 +17,7 @@ def test_the_limit_is_per_caller(gateway: Gateway) -> None:
 
 
 def test_one_too_many_does_not_reach_the_upstream(gateway: Gateway) -> None:
+    """One too many does not reach the upstream."""
     gateway.load("rate-limit", {"requests_per_minute": 1})
     gateway.get("/")
 
@@ -24,6 +29,7 @@ def test_one_too_many_does_not_reach_the_upstream(gateway: Gateway) -> None:
 
 @pytest.mark.hosts("native", "wasm")
 def test_a_new_minute_starts_at_zero(gateway: Gateway) -> None:
+    """A new minute starts at zero."""
     gateway.load("rate-limit", {"requests_per_minute": 1})
     gateway.get("/")
 
@@ -34,6 +40,7 @@ def test_a_new_minute_starts_at_zero(gateway: Gateway) -> None:
 
 @pytest.mark.hosts("native", "wasm")
 def test_workers_count_together(gateway: Gateway) -> None:
+    """Workers count together."""
     gateway.configure(workers=2)
     gateway.load("rate-limit", {"requests_per_minute": 1})
     gateway.get("/", worker=0)
@@ -45,6 +52,7 @@ def test_workers_count_together(gateway: Gateway) -> None:
 
 @pytest.mark.hosts("native", "wasm")
 def test_a_failing_store_refuses(gateway: Gateway) -> None:
+    """A failing store refuses."""
     gateway.load("rate-limit", {"requests_per_minute": 1})
     gateway.emulator.faults.fail("get_shared_data", Status.INTERNAL_FAILURE, times=None)
 

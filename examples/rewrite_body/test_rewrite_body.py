@@ -1,9 +1,12 @@
+"""What the filter does, on every host that the command line names."""
+
 import json
 
 from proxytest import Gateway
 
 
 def test_a_missing_model_is_filled_in(gateway: Gateway) -> None:
+    """A missing model is filled in."""
     gateway.load("rewrite-body", {"model": "small"})
 
     exchange = gateway.post("/v1/chat/completions", json={"messages": []})
@@ -15,6 +18,7 @@ def test_a_missing_model_is_filled_in(gateway: Gateway) -> None:
 
 
 def test_a_model_that_is_there_stays(gateway: Gateway) -> None:
+    """A model that is there stays."""
     gateway.load("rewrite-body", {"model": "small"})
 
     exchange = gateway.post("/v1/chat/completions", json={"model": "large"})
@@ -24,6 +28,7 @@ def test_a_model_that_is_there_stays(gateway: Gateway) -> None:
 
 
 def test_a_body_may_come_in_any_pieces(gateway: Gateway) -> None:
+    """A body may come in any pieces."""
     gateway.load("rewrite-body", {"model": "small"})
     body = json.dumps({"messages": []}).encode()
 
@@ -34,6 +39,7 @@ def test_a_body_may_come_in_any_pieces(gateway: Gateway) -> None:
 
 
 def test_what_is_not_json_is_refused_before_the_upstream(gateway: Gateway) -> None:
+    """What is not json is refused before the upstream."""
     gateway.load("rewrite-body", {"model": "small"})
 
     exchange = gateway.post("/v1/chat/completions", body=b"hello")

@@ -4,15 +4,15 @@
 """
 
 from ._abi import LogLevel, Status
+from ._errors import Trap, UnsafeForHostError
 from ._logs import LogRecord
 from ._native import NativeModule
 from ._plugin import FailurePolicy
-from ._process import ConfigurationRefused
+from ._process import ConfigurationRefusedError
 from ._profile import ENVOY, HIGRESS, Profile
 from ._route import Route
-from ._vm import Trap, UnsafeForHost
 from ._wasm import ModuleError, WasmModule
-from .consistency import InconsistentScenario
+from .consistency import InconsistentScenarioError
 from .exchange import MessageHeaders, Received, Reply
 from .gateway import Exchange, Gateway, NotEmulatedError
 from .servers import Answer, Server, ServerCall
@@ -21,11 +21,11 @@ __all__ = [
     "ENVOY",
     "HIGRESS",
     "Answer",
-    "ConfigurationRefused",
+    "ConfigurationRefusedError",
     "Exchange",
     "FailurePolicy",
     "Gateway",
-    "InconsistentScenario",
+    "InconsistentScenarioError",
     "LogLevel",
     "LogRecord",
     "MessageHeaders",
@@ -40,6 +40,6 @@ __all__ = [
     "ServerCall",
     "Status",
     "Trap",
-    "UnsafeForHost",
+    "UnsafeForHostError",
     "WasmModule",
 ]

@@ -131,7 +131,7 @@ def encode_pairs(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def decode_pairs(data: bytes) -> Pairs:
-    """Decode a header map a guest sent; whatever is malformed or too large is an empty map, without a word."""
+    """Decode a header map a guest sent; what is malformed or too large is an empty map, without a word."""
     if len(data) < 4 or len(data) > MAX_GUEST_PAIRS_BYTES:
         return []
     (count,) = struct.unpack_from("<I", data)

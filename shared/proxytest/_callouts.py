@@ -47,7 +47,7 @@ class Callout:
     def start_timeout(self) -> None:
         """Count the time the caller gives; 0 is for ever."""
         if self.request.timeout_ms:
-            self._timeout = self.process.clock.after(self.request.timeout_ms * 1_000_000, self.time_out)
+            self._timeout = self.process.after(self.request.timeout_ms / 1000, self.time_out)
 
     def answer(self, response: CallResponse) -> None:
         """Give the filter a response."""
@@ -59,12 +59,8 @@ class Callout:
 
     def refuse(self) -> None:
         """Close the connection before a response: Envoy makes a 503 of it, which counts as an answer."""
-        self._finish(
-            local_response(
-                503,
-                b"upstream connect error or disconnect/reset before headers. reset reason: connection termination",
-            )
-        )
+        text = b"upstream connect error or disconnect/reset before headers. reset reason: "
+        self._finish(local_response(503, text + b"connection termination"))
 
     def time_out(self) -> None:
         """Let the caller's time run out: Envoy makes a 504 of it, which counts as an answer."""
@@ -110,7 +106,14 @@ class Callouts:
     made: list[Callout] = field(default_factory=list)
 
     def http_call(
-        self, root: "RootContext", cluster: str, headers: Pairs, body: bytes, trailers: Pairs, timeout_ms: int
+        self,
+        root: "RootContext",
+        *,
+        cluster: str,
+        headers: Pairs,
+        body: bytes,
+        trailers: Pairs,
+        timeout_ms: int,
     ) -> tuple[Status, int]:
         """Start a call; returns its token (Envoy, wasm/context.cc, Context::httpCall)."""
         target = self.process.clusters.get(cluster)

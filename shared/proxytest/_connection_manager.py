@@ -1,6 +1,7 @@
 """What a proxy does to headers where filters see the result: between the wire and the chain.
 
-Headers that belong to one connection are taken off, and a few are added (Envoy, http/conn_manager_utility.cc).
+Headers that belong to one connection are taken off, and a few are added
+(Envoy, http/conn_manager_utility.cc).
 """
 
 import datetime
@@ -15,7 +16,7 @@ _REQUIRED_OF_RESPONSE = (b":status",)
 
 
 def incoming_request(headers: Pairs) -> HeaderMap:
-    """Order a client's headers as an HTTP/1.1 codec does, with what the proxy adds and without hop headers."""
+    """Order a client's headers as an HTTP/1.1 codec does, add what the proxy adds, drop hop headers."""
     pseudo = dict(headers)
     first = [(name, pseudo[name]) for name in (b":authority", b":path", b":method") if name in pseudo]
     plain = [

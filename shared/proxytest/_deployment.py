@@ -30,11 +30,21 @@ class Setup:
 class Call(Protocol):
     """A request that has arrived at a server: the routed one, or one that a filter made itself."""
 
-    cluster: str
-    is_callout: bool
-    request: Decoder
-    was_reset: bool
-    """Whether the proxy lost interest before the exchange was complete."""
+    @property
+    def cluster(self) -> str:
+        """The cluster whose server this is."""
+
+    @property
+    def is_callout(self) -> bool:
+        """Whether a filter made the request itself."""
+
+    @property
+    def request(self) -> Decoder:
+        """The request, as far as it has come."""
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the proxy lost interest before the exchange was complete."""
 
     def reply_headers(self, headers: Pairs, end_stream: bool) -> None:
         """Send the head of the response."""
@@ -52,9 +62,13 @@ class Call(Protocol):
 class Request(Protocol):
     """A request as the client sees it."""
 
-    response: Decoder
-    was_reset: bool
-    """Whether the proxy closed the connection before the response was complete."""
+    @property
+    def response(self) -> Decoder:
+        """The response, as far as it has come."""
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the proxy closed the connection before the response was complete."""
 
     def send(self, data: bytes, end_stream: bool) -> None:
         """Send a piece of body."""
@@ -78,7 +92,7 @@ class Deployment(Protocol):
         """The shared data of the filters."""
 
     def apply(self, setup: Setup) -> None:
-        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefused."""
+        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefusedError."""
 
     def open(self, headers: Pairs, end_stream: bool, worker: int, arrived: Arrived) -> Request:
         """Send the head of a request."""

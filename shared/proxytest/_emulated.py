@@ -31,7 +31,7 @@ class EmulatedDeployment:
         self.apply(setup)
 
     def apply(self, setup: Setup) -> None:
-        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefused."""
+        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefusedError."""
         for name, has_endpoints in setup.clusters.items():
             if name not in self.process.clusters:
                 self.process.clusters[name] = Cluster(name, has_endpoints, self._arrive)
@@ -222,7 +222,7 @@ class EmulatedCallout:
         return self._callout.is_over and not self._is_answered
 
     def reply_headers(self, headers: Pairs, end_stream: bool) -> None:
-        """Send the head of the response; the proxy adds how long it took, which in the emulator is nothing."""
+        """Send the head of the response; the proxy adds how long it took: here, no time."""
         arrived, has_end = _over_the_wire(Encoder(), headers, end_stream, to_head=False)
         arrived.add(b"x-envoy-upstream-service-time", b"0")
         self._response = CallResponse(headers=arrived)

@@ -1,13 +1,15 @@
 """A deployment in a real Envoy.
 
-Steps must arrive one by one, and a test must know when everything that follows from a step has happened. Envoy
-counts the bytes it reads and writes on every connection, and so does the harness: when the books of both sides
-agree and stay so, nothing is on its way any more.
+Steps must arrive one by one, and a test must know when everything that follows from a step has happened.
+Envoy counts the bytes it reads and writes on every connection, and so does the harness: when the books of
+both sides agree and stay so, nothing is on its way any more.
 """
 
+import functools
 import itertools
 import pathlib
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -17,11 +19,11 @@ import wasmtime
 from . import _envoy_config
 from ._abi import LogLevel, Pairs
 from ._deployment import Arrived, Setup
-from ._envoy_process import EnvoyProcess, RefusedByEnvoy
+from ._envoy_process import EnvoyProcess, RefusedByEnvoyError
 from ._http1 import Decoder, Encoder
 from ._logs import LogRecord
 from ._plugin import PluginSpec
-from ._process import ConfigurationRefused
+from ._process import ConfigurationRefusedError
 from ._route import Route
 from ._vm import Module, VmSpec
 from ._wasm import WasmModule
@@ -33,7 +35,10 @@ _QUIET_ROUNDS_AFTER_CLOSE = 12
 _ROUND_S = 0.002
 _NUMBERS = itertools.count(1)
 _LEVELS = {level.name.lower(): level for level in LogLevel} | {"warning": LogLevel.WARN}
-_BYTE_PATTERN = r"^(http\.{name}\.downstream_cx_[rt]x_bytes_total|cluster\..*\.upstream_(cx_[rt]x_bytes_total|rq_pending_active))$"
+_BYTE_PATTERN = (
+    r"^(http\.{name}\.downstream_cx_[rt]x_bytes_total"
+    r"|cluster\..*\.upstream_(cx_[rt]x_bytes_total|rq_pending_active))$"
+)
 
 
 class EnvoyEngine:
@@ -141,7 +146,7 @@ class EnvoyDeployment:
         return decoder
 
     def closed(self) -> None:
-        """A connection was closed with bytes perhaps unread: books need not agree any more."""
+        """Take note that a connection was closed, perhaps with bytes unread: books need not agree."""
         self._has_closed = True
 
     def settle(self) -> None:
@@ -170,11 +175,11 @@ class EnvoyDeployment:
         raise TimeoutError(f"Envoy did not come to rest: ours {ours}, Envoy's {theirs}")
 
     def apply(self, setup: Setup) -> None:
-        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefused."""
+        """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefusedError."""
         for name, has_endpoint in setup.clusters.items():
             if has_endpoint and name not in self._listening:
                 self._listening.add(name)
-                self._wire.listen(self._server_socket(name), lambda each, name=name: self._accept(each, name))
+                self._wire.listen(self._server_socket(name), functools.partial(self._accept, name))
         self._envoy.update(
             "cds",
             [
@@ -201,12 +206,10 @@ class EnvoyDeployment:
         ]
         try:
             self._envoy.update("lds", [_envoy_config.listener(site) for site in sites])
-        except RefusedByEnvoy as error:
-            raise ConfigurationRefused(str(error)) from error
+        except RefusedByEnvoyError as error:
+            raise ConfigurationRefusedError(str(error)) from error
         for site in sites:
-            self._envoy.wait(
-                lambda path=site.socket: "yes" if _accepts(path) else None, "no listener came up", 10
-            )
+            self._envoy.wait(functools.partial(_accepts, site.socket), "no listener came up", 10)
         # The worker makes its VM before it answers anything, so with an answer the plugins have started.
         self.keyhole([(b"x-key", b"-")], None)
 
@@ -231,7 +234,7 @@ class EnvoyDeployment:
         safe = re.sub(r"[^\w.-]", "_", cluster)
         return str(self._folder / f"{safe}.sock")
 
-    def _accept(self, connection: Connection, cluster: str) -> Callable[[bytes | None], None]:
+    def _accept(self, cluster: str, connection: Connection) -> Callable[[bytes | None], None]:
         call = EnvoyCall(self, connection, cluster)
 
         def received(data: bytes | None) -> None:
@@ -405,12 +408,10 @@ def _feed(decoder: Decoder, data: bytes | None) -> None:
         decoder.feed(data)
 
 
-def _accepts(path: str) -> bool:
-    import socket
-
+def _accepts(path: str) -> str | None:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)
         except OSError:
-            return False
-    return True
+            return None
+    return "yes"

@@ -1,7 +1,7 @@
 """Configuration for a real Envoy that does what the emulator does.
 
-Whatever Envoy would add on its own account (request ids, service times, its name) is switched off, because the
-emulator is about filters; what filters can notice stays on.
+Whatever Envoy would add on its own account (request ids, service times, its name) is switched off, because
+the emulator is about filters; what filters can notice stays on.
 """
 
 import base64
@@ -81,7 +81,7 @@ def cluster(name: str, socket: str | None) -> Json:
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
-                # A connection of its own for every request: what one scenario leaves behind cannot reach the next.
+                # A connection for every request: what one scenario leaves behind cannot reach the next.
                 "common_http_protocol_options": {"max_requests_per_connection": 1},
             }
         },

@@ -25,7 +25,7 @@ class EnvoyError(Exception):
     """Envoy is not there, did not start, or did not accept a configuration."""
 
 
-class RefusedByEnvoy(EnvoyError):
+class RefusedByEnvoyError(EnvoyError):
     """Envoy rejected a listener, for example because a plugin refused its configuration."""
 
 
@@ -123,7 +123,7 @@ class EnvoyProcess:
         return values
 
     def update(self, kind: str, resources: Iterable[_envoy_config.Json]) -> None:
-        """Replace all listeners (`lds`) or clusters (`cds`). Raises RefusedByEnvoy."""
+        """Replace all listeners (`lds`) or clusters (`cds`). Raises RefusedByEnvoyError."""
         manager = {"lds": "listener_manager.lds", "cds": "cluster_manager.cds"}[kind]
         pattern = f"^{manager}.update_(success|rejected)$"
         before = self.stats(pattern)
@@ -137,7 +137,7 @@ class EnvoyProcess:
 
         if self.wait(outcome, f"Envoy did not take the new {kind}", _UPDATE_TIMEOUT_S).endswith("rejected"):
             tail = self.log_path.read_text(errors="replace")[log_size:]
-            raise RefusedByEnvoy(f"Envoy rejected the {kind}:\n{tail[-2000:]}")
+            raise RefusedByEnvoyError(f"Envoy rejected the {kind}:\n{tail[-2000:]}")
 
     def wait(self, condition: Callable[[], str | None], complaint: str, timeout_s: float) -> str:
         """Poll until *condition* returns something. Raises EnvoyError."""

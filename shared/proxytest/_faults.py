@@ -14,7 +14,7 @@ class Faults:
     _always: dict[str, Status] = field(default_factory=dict)
 
     def fail(self, call: str, status: Status, *, times: int | None = 1) -> None:
-        """Answer the next *times* calls with *status* and do nothing else; with None, every call from now on."""
+        """Answer the next *times* calls with *status* and do nothing else; None means every call."""
         if status is Status.OK:
             raise ValueError("a fault cannot have the status OK: the call would have to do its work")
         if times is None:

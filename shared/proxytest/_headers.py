@@ -9,17 +9,20 @@ from typing import Self
 
 from ._abi import Pairs
 
-_SINGLE = frozenset(
-    b":authority :method :path :scheme :protocol :status client-trace-id connection content-length content-type "
-    b"expect grpc-timeout keep-alive proxy-connection proxy-status te transfer-encoding upgrade user-agent via "
-    b"x-forwarded-client-cert x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id "
-    b"x-client-trace-id grpc-message grpc-status date location server accept accept-encoding authorization "
-    b"cache-control origin referer access-control-request-headers access-control-request-method if-match "
-    b"if-none-match if-modified-since if-unmodified-since if-range access-control-allow-headers "
-    b"access-control-allow-methods access-control-allow-origin access-control-expose-headers access-control-max-age "
-    b"access-control-allow-credentials content-encoding etag vary age expires last-modified".split()
-)
-"""Names Envoy keeps in one slot ("inline headers", envoy/http/header_map.h and its filters' registrations)."""
+_SINGLE_NAMES = """
+    :authority :method :path :protocol :scheme :status accept accept-encoding
+    access-control-allow-credentials access-control-allow-headers access-control-allow-methods
+    access-control-allow-origin access-control-expose-headers access-control-max-age
+    access-control-request-headers access-control-request-method age authorization cache-control
+    client-trace-id connection content-encoding content-length content-type date etag expect expires
+    grpc-message grpc-status grpc-timeout if-match if-modified-since if-none-match if-range
+    if-unmodified-since keep-alive last-modified location origin proxy-connection proxy-status
+    referer server te transfer-encoding upgrade user-agent vary via x-client-trace-id
+    x-forwarded-client-cert x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto
+    x-request-id
+"""
+_SINGLE = frozenset(name.encode() for name in _SINGLE_NAMES.split())
+"""Names Envoy keeps in one slot ("inline headers": envoy/http/header_map.h and its filters)."""
 
 
 class HeaderMap:

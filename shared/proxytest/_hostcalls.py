@@ -7,11 +7,10 @@ wasm engine moves arguments between it and linear memory.
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from . import _foreign, _properties
 from ._abi import (
-    UINT32_MAX,
     BufferType,
     LogLevel,
     MapType,
@@ -21,37 +20,32 @@ from ._abi import (
     encode_pairs,
 )
 from ._buffer import Buffer
+from ._errors import Trap, UnsafeForHostError
 from ._logs import LogRecord
-from ._vm import Trap, UnsafeForHost
 
 if TYPE_CHECKING:
     from ._contexts import Context, RootContext
     from ._headers import HeaderMap
     from ._vm import Vm
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+_Method = TypeVar("_Method", bound=Callable[..., object])
 
 
-def _hostcall(
-    *nothing: object,
-) -> Callable[[Callable[Concatenate["HostCalls", _P], _R]], Callable[Concatenate["HostCalls", _P], _R]]:
+def _hostcall(*nothing: object) -> Callable[[_Method], _Method]:
     """Mark a host function; *nothing* are its output parameters when it fails on purpose."""
 
-    def decorate(
-        method: Callable[Concatenate["HostCalls", _P], _R],
-    ) -> Callable[Concatenate["HostCalls", _P], _R]:
+    def decorate(method: _Method) -> _Method:
         name = method.__name__
 
         @functools.wraps(method)
-        def call(self: "HostCalls", *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        def call(self: "HostCalls", *arguments: object) -> object:
             self.check_restriction(f"proxy_{name}")
             fault = self.take_fault(name)
             if fault is not None:
-                return (int(fault), *nothing) if nothing else int(fault)  # type: ignore[return-value]  # _R is one of the two by construction
-            return method(self, *args, **kwargs)
+                return (int(fault), *nothing) if nothing else int(fault)
+            return method(self, *arguments)
 
-        return call
+        return cast(_Method, call)
 
     return decorate
 
@@ -104,7 +98,7 @@ class HostCalls:
         if level > LogLevel.OFF:
             return Status.BAD_ARGUMENT
         if level == LogLevel.OFF:
-            raise UnsafeForHost("proxy_log with level 6 passes Envoy's range check and then ends Envoy")
+            raise UnsafeForHostError("proxy_log with level 6 passes Envoy's range check and then ends Envoy")
         self.write_log(LogLevel(level), message)
         return Status.OK
 
@@ -140,12 +134,7 @@ class HostCalls:
         content = self._buffer(buffer)
         if isinstance(content, Status):
             return content, b""
-        if start + max_size > UINT32_MAX and start > (start + max_size) & UINT32_MAX and not self._is_64_bit:
-            return Status.BAD_ARGUMENT, b""
         return Status.OK, bytes(content)[start : start + max_size]
-
-    _is_64_bit = True
-    """cpp-host adds start and length as 64-bit numbers, so the overflow check never fires for wasm32."""
 
     @_hostcall(0, 0)
     def get_buffer_status(self, buffer: int) -> tuple[int, int, int]:
@@ -257,7 +246,7 @@ class HostCalls:
     def send_local_response(
         self, status_code: int, details: bytes, body: bytes, headers: bytes, grpc_status: int
     ) -> int:
-        """Reply in the upstream's place; what the callback returns no longer matters (proxy_send_local_response)."""
+        """Reply in the upstream's place, whatever the callback returns (proxy_send_local_response)."""
         self._context.send_local_response(status_code, body, decode_pairs(headers), grpc_status, details)
         self._vm.iteration_stopped = True
         return Status.OK
@@ -271,11 +260,16 @@ class HostCalls:
         """Call an HTTP service (proxy_http_call)."""
         name = cluster.decode("utf-8", "replace")
         return self._vm.process.callouts.http_call(
-            self._root, name, decode_pairs(headers), body, decode_pairs(trailers), timeout_ms
+            self._root,
+            cluster=name,
+            headers=decode_pairs(headers),
+            body=body,
+            trailers=decode_pairs(trailers),
+            timeout_ms=timeout_ms,
         )
 
     @_hostcall(0)
-    def grpc_call(
+    def grpc_call(  # noqa: PLR0917 - the ABI has them
         self,
         cluster: bytes,
         service: bytes,
@@ -316,6 +310,18 @@ class HostCalls:
         if root is None:
             return Status.OK, 0, b""
         return Status.OK, root.status_code, root.status_message
+
+    # Higress's calls to Redis
+
+    @_hostcall()
+    def redis_init(self, cluster: bytes, username: bytes, password: bytes, timeout_ms: int) -> int:
+        """Get a connection to a Redis ready (proxy_redis_init)."""
+        return self._vm.process.redis.init(cluster.decode("utf-8", "replace"))
+
+    @_hostcall(0)
+    def redis_call(self, cluster: bytes, query: bytes) -> tuple[int, int]:
+        """Send a query in Redis's own encoding (proxy_redis_call)."""
+        return self._vm.process.redis.call(self._root, cluster.decode("utf-8", "replace"), query)
 
     # Shared data and queues
 
@@ -409,6 +415,6 @@ class HostCalls:
         return Status.NOT_FOUND
 
     def get_environment(self) -> tuple[int, bytes]:
-        """Tell the VM's environment as NUL-terminated `NAME=value` entries; in wasm this is WASI's business."""
+        """Tell the VM's environment as NUL-terminated `NAME=value` entries; in wasm, WASI does that."""
         entries = (f"{name}={value}".encode() + b"\0" for name, value in self._vm.spec.environment)
         return Status.OK, b"".join(entries)

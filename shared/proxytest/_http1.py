@@ -134,7 +134,7 @@ class Decoder:
             self._pending.clear()
 
     def closed(self) -> None:
-        """The sender has closed the connection, which is how some bodies end."""
+        """Take note that the sender has closed the connection, which is how some bodies end."""
         if self._until_close and self._expect is _Expect.BODY:
             self._expect = _Expect.END
 

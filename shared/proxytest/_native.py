@@ -8,11 +8,13 @@ from typing import Protocol
 from proxywasm import registered_plugins
 from proxywasm._dispatch import Dispatcher
 
+from ._errors import Trap
 from ._hostcalls import HostCalls
 from ._profile import ENVOY, HIGRESS_ABI, Profile
-from ._vm import Trap
 
-_CALLBACKS = frozenset(name for name in vars(Dispatcher) if name.startswith("on_"))
+_CALLBACKS = frozenset(
+    {"on_redis_call_response", *(each for each in vars(Dispatcher) if each.startswith("on_"))}
+)
 
 
 class Callbacks(Protocol):
@@ -40,7 +42,7 @@ class NativeGuest:
 
     def exports(self, name: str) -> bool:
         """Tell whether the object has a callback."""
-        return name in _CALLBACKS and hasattr(self._callbacks, name)
+        return name in _CALLBACKS | _HIGRESS_CALLBACKS and hasattr(self._callbacks, name)
 
     def call(self, name: str, *arguments: int) -> int:
         """Run a callback; an exception that leaves Python ends a VM, and so it does here."""

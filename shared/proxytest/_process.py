@@ -13,6 +13,7 @@ from ._logs import Logs
 from ._metrics import Stats
 from ._plugin import FailurePolicy, PluginSpec
 from ._profile import ENVOY, Profile
+from ._redis import Redis
 from ._route import DEFAULT_CLUSTER, RouteTable
 from ._shared import SharedQueues, SharedStore
 from ._stream import ClientEnd, HttpStream, UpstreamEnd
@@ -28,7 +29,7 @@ RELOAD_PAUSE_NS = 1_000_000_000
 """Shortest life of a VM before it is replaced; Envoy waits up to half as long again, by chance."""
 
 
-class ConfigurationRefused(Exception):
+class ConfigurationRefusedError(Exception):
     """A plugin did not start: on_vm_start or on_configure said no, or the VM died of them."""
 
 
@@ -56,6 +57,7 @@ class Process:
 
     plugins: list[PluginSpec] = field(default_factory=list)
     callouts: Callouts = field(init=False)
+    redis: Redis = field(init=False)
     _vms: dict[tuple[int, VmSpec], Vm] = field(default_factory=dict)
     _events: deque[Callable[[], None]] = field(default_factory=deque)
     _afterwards: deque[Callable[[], None]] = field(default_factory=deque)
@@ -64,6 +66,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.callouts = Callouts(self)
+        self.redis = Redis(self)
 
     # Events
 
@@ -97,7 +100,7 @@ class Process:
     # Plugins
 
     def add_plugin(self, plugin: PluginSpec) -> None:
-        """Append a filter to the chain and start it on every worker. Raises ConfigurationRefused.
+        """Append a filter to the chain and start it on every worker. Raises ConfigurationRefusedError.
 
         Like Envoy's main thread, this first tries the configuration out in a VM of its own. What that VM does
         to shared data and metrics stays; what it logs is not counted.
@@ -133,9 +136,9 @@ class Process:
         vm.contexts[root.id] = root
         vm.roots[plugin.key] = root
         if not root.start():
-            raise ConfigurationRefused(_refusal(plugin, vm, "on_vm_start"))
+            raise ConfigurationRefusedError(_refusal(plugin, vm, "on_vm_start"))
         if not root.configure():
-            raise ConfigurationRefused(_refusal(plugin, vm, "on_configure"))
+            raise ConfigurationRefusedError(_refusal(plugin, vm, "on_configure"))
         return root
 
     def _start_vm(self, spec: VmSpec, worker: int) -> Vm:
@@ -144,7 +147,7 @@ class Process:
         vm.start()
         vm.current = None
         if vm.failure is not None:
-            raise ConfigurationRefused(f"the VM did not start: {vm.failure}")
+            raise ConfigurationRefusedError(f"the VM did not start: {vm.failure}")
         return vm
 
     def kill_vm(self, plugin: PluginSpec, worker: int = 0, reason: str = "killed by the test") -> None:
@@ -176,7 +179,7 @@ class Process:
         del self._vms[(worker, plugin.vm)]
         try:
             roots = [self._start_plugin(root.spec, worker) for root in dead.roots.values()]
-        except ConfigurationRefused:
+        except ConfigurationRefusedError:
             dead.started_ns = self.clock.now_ns
             self._vms[(worker, plugin.vm)] = dead
             return dead.roots[plugin.key]

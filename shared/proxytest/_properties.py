@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ._abi import Status, encode_pairs
+from ._abi import MapType, Status, encode_pairs
 from ._headers import HeaderMap
 
 if TYPE_CHECKING:
@@ -81,8 +81,6 @@ def _top(context: "Context", name: str) -> "Value | Branch | None":
 
 
 def _request(context: "Context", stream: "HttpStream") -> Branch:
-    from ._abi import MapType
-
     headers = context.readable_map(MapType.REQUEST_HEADERS)
     duration = stream.finished_ns - stream.started_ns if stream.finished_ns is not None else None
     branch: dict[str, Value | Branch | None] = {
@@ -113,8 +111,6 @@ def _request(context: "Context", stream: "HttpStream") -> Branch:
 
 
 def _response(context: "Context", stream: "HttpStream") -> Branch:
-    from ._abi import MapType
-
     headers = context.readable_map(MapType.RESPONSE_HEADERS)
     return {
         "headers": _header_branch(headers),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ._abi import Pairs
 from ._buffer import Buffer
-from ._chain import Direction, Phase, Steps
+from ._chain import Direction, Steps
 from ._clock import Timer
 from ._connection_manager import missing_from_request, missing_from_response, outgoing_response
 from ._contexts import RootContext
@@ -142,23 +142,23 @@ class HttpStream:
     # What the client does
 
     def request_headers(self, headers: HeaderMap, end_stream: bool) -> None:
-        """The client has sent its headers."""
+        """Take the headers the client has sent."""
         self.request_complete = end_stream
         self.decoding.start(headers, end_stream)
 
     def request_data(self, data: bytes, end_stream: bool) -> None:
-        """The client has sent a piece of body."""
+        """Take a piece of body the client has sent."""
         self.request_complete = end_stream
         self.request_body_size += len(data)
         self.decoding.data(data, end_stream)
 
     def request_trailers(self, trailers: HeaderMap) -> None:
-        """The client has sent its trailers."""
+        """Take the trailers the client has sent."""
         self.request_complete = True
         self.decoding.finish(trailers)
 
     def client_gone(self) -> None:
-        """The client has closed its connection."""
+        """End the stream, because the client has closed its connection."""
         if not self.is_destroyed:
             self.response_details = "downstream_remote_disconnect"
             self.response_flags |= _DOWNSTREAM_CONNECTION_TERMINATION
@@ -167,7 +167,7 @@ class HttpStream:
     # What the upstream does
 
     def response_headers(self, headers: HeaderMap, end_stream: bool) -> None:
-        """The upstream has sent its headers."""
+        """Take the headers the upstream has sent."""
         if self.is_destroyed or self.encoding.headers is not None:
             return
         self.response_details = "via_upstream"
@@ -177,7 +177,7 @@ class HttpStream:
         self.encoding.start(headers, end_stream)
 
     def response_data(self, data: bytes, end_stream: bool) -> None:
-        """The upstream has sent a piece of body."""
+        """Take a piece of body the upstream has sent."""
         if self.is_destroyed or self.upstream_complete:
             return
         self._upstream_sent(end_stream)
@@ -185,7 +185,7 @@ class HttpStream:
         self.encoding.data(data, end_stream)
 
     def response_trailers(self, trailers: HeaderMap) -> None:
-        """The upstream has sent its trailers."""
+        """Take the trailers the upstream has sent."""
         if self.is_destroyed or self.upstream_complete:
             return
         self._upstream_sent(True)
@@ -193,7 +193,7 @@ class HttpStream:
         self.encoding.finish(trailers)
 
     def upstream_gone(self) -> None:
-        """The upstream has closed its connection before the response was complete."""
+        """Answer or break off, because the upstream has closed before its response was complete."""
         if self.is_destroyed or self.upstream_complete:
             return
         self.upstream_complete = True
@@ -221,7 +221,7 @@ class HttpStream:
         self._route_is_known = False
 
     def reset_by_filter(self) -> None:
-        """A filter has closed the stream."""
+        """Break off, because a filter has closed the stream."""
         self._mark_aborted()
         self._reset()
 
@@ -478,6 +478,3 @@ class _Response:
     def too_large(self) -> None:
         if not self.stream.encoding.streaming:
             self.stream.send_local_reply(500, b"Internal Server Error", [], -1, "response_payload_too_large")
-
-
-__all__ = ["ClientEnd", "HttpStream", "LocalReply", "Phase", "UpstreamEnd"]

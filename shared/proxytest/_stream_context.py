@@ -1,7 +1,7 @@
 """A wasm filter in one HTTP stream: which maps and buffers it holds, and what its answers mean.
 
-The rules are those of Envoy's extensions/common/wasm/context.cc. A filter holds a header map from the callback
-about it until that callback says Continue; afterwards the map cannot be read or changed any more.
+The rules are those of Envoy's extensions/common/wasm/context.cc. A filter holds a header map from the
+callback about it until that callback says Continue; afterwards the map cannot be read or changed any more.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ._abi import BufferType, DataAction, HeadersAction, MapType, Status, StreamType, TrailersAction
 from ._buffer import Buffer
 from ._contexts import Context, RootContext
+from ._errors import UnsafeForHostError
 from ._headers import HeaderMap
 from ._plugin import FailurePolicy, PluginSpec
-from ._vm import UnsafeForHost
 
 if TYPE_CHECKING:
     from ._chain import Position
@@ -224,9 +224,9 @@ class StreamContext(Context):
         self, status: int, body: bytes, headers: list[tuple[bytes, bytes]], grpc_status: int, details: bytes
     ) -> None:
         if self.http.is_destroyed:
-            raise UnsafeForHost(
-                "proxy_send_local_response in on_log, on_done or on_delete: Envoy ends the stream a second time "
-                "from within its end, and calls on_log again until its stack overflows"
+            raise UnsafeForHostError(
+                "proxy_send_local_response in on_log, on_done or on_delete: Envoy ends the stream a second "
+                "time from within its end, and calls on_log again until its stack overflows"
             )
         text = "".join("_" if letter.isspace() else letter for letter in details.decode("utf-8", "replace"))
         self._defer(lambda: self.http.send_local_reply(status, body, headers, grpc_status, text))

@@ -11,27 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from ._errors import Trap
+from ._hostcalls import HostCalls
 from ._metrics import MetricTable
 from ._profile import HIGRESS_ABI, Profile
 
 if TYPE_CHECKING:
     from ._contexts import Context, RootContext
-    from ._hostcalls import HostCalls
     from ._process import Process
 
 VM_CONTEXT = 0
 """The context of the VM itself; roots and streams are numbered from 1."""
-
-
-class Trap(BaseException):
-    """The guest hit something that ends its VM.
-
-    Not an `Exception`: native guests run as Python, and no handler of theirs may survive their own end.
-    """
-
-
-class UnsafeForHost(BaseException):
-    """The guest did something that a real proxy does not survive, or only by luck; no test should go on."""
 
 
 class Guest(Protocol):
@@ -51,7 +41,7 @@ class Guest(Protocol):
 class Module(Protocol):
     """Code that VMs can be made of."""
 
-    def start(self, host: "HostCalls", profile: Profile, environment: Mapping[str, str]) -> Guest:
+    def start(self, host: HostCalls, profile: Profile, environment: Mapping[str, str]) -> Guest:
         """Make a fresh guest and run its start function. Raises Trap or ModuleError."""
 
 
@@ -84,7 +74,7 @@ class Vm:
     contexts: "dict[int, Context]" = field(default_factory=dict)
     roots: "dict[tuple[str, bytes], RootContext]" = field(default_factory=dict)
     metrics: MetricTable = field(init=False)
-    host: "HostCalls" = field(init=False)
+    host: HostCalls = field(init=False)
     failure: str | None = None
     """Why the VM is dead, or None while it lives; a dead VM is never called again."""
 
@@ -104,8 +94,6 @@ class Vm:
     _guest: Guest | None = None
 
     def __post_init__(self) -> None:
-        from ._hostcalls import HostCalls
-
         self.metrics = MetricTable(self.process.stats)
         self.started_ns = self.process.clock.now_ns
         self.host = HostCalls(self)

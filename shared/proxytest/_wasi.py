@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from ._abi import LogLevel
 from ._hostcalls import HostCalls
 from ._profile import Wasi
-from ._wasm_memory import GuestMemory, OutOfBounds
+from ._wasm_memory import GuestMemory, OutOfBoundsError
 
 SUCCESS = 0
 EBADF = 8
@@ -147,7 +147,7 @@ class WasiCalls:
                 if name in _STANDARD_STREAM_ONLY:
                     return SUCCESS if arguments[0] in _LOG_LEVELS else EBADF
                 return _CONSTANTS[name]
-            except OutOfBounds:
+            except OutOfBoundsError:
                 return EFAULT
 
         return call
@@ -188,8 +188,8 @@ class WasiCalls:
     def _fd_renumber(self, fd: int, to: int) -> int:
         return ENOTSUP if fd in _LOG_LEVELS else EBADF
 
-    def _path_readlink(self, fd: int, path: int, size: int, buffer: int, room: int, result: int) -> int:
-        self._memory.write_u32(result, 0)
+    def _path_readlink(self, *arguments: int) -> int:
+        self._memory.write_u32(arguments[-1], 0)
         return ENOTSUP
 
     def _environ_sizes_get(self, count: int, size: int) -> int:

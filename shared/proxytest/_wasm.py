@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import wasmtime
 
+from ._errors import Trap
 from ._hostcalls import HostCalls
 from ._profile import Profile
 from ._signatures import (
@@ -16,10 +17,9 @@ from ._signatures import (
     Kind,
     Signature,
 )
-from ._vm import Trap
 from ._wasi import SIGNATURES, WasiCalls
 from ._wasm_cache import compiled, engine
-from ._wasm_memory import GuestMemory, OutOfBounds
+from ._wasm_memory import GuestMemory, OutOfBoundsError
 
 _START_ALLOWED = frozenset(
     [
@@ -175,7 +175,7 @@ class WasmGuest:
 
     def _link(self, module: wasmtime.Module, environment: Mapping[str, str]) -> wasmtime.Instance:
         wasi = WasiCalls(self._host, self._memory, environment)
-        imports: list[wasmtime.AsExtern] = []
+        imports: list[wasmtime.Func] = []
         for wanted in module.imports:
             place = f"{wanted.module}.{wanted.name}"
             if not isinstance(wanted.type, wasmtime.FuncType) or wanted.name is None:
@@ -234,7 +234,7 @@ class WasmGuest:
                 status = int(result[0])
                 if status == 0 or always:
                     _put(signature, memory, result[1:], pointers, optional)
-            except OutOfBounds:
+            except OutOfBoundsError:
                 return _INVALID_MEMORY_ACCESS
             return status
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import wasmtime
 
-from ._vm import Trap
+from ._errors import Trap
 
 
-class OutOfBounds(Exception):
+class OutOfBoundsError(Exception):
     """The guest pointed outside its memory."""
 
 
@@ -22,18 +22,18 @@ class GuestMemory:
         """The guest's allocator; the host's way to hand over bytes."""
 
     def read(self, address: int, size: int) -> bytes:
-        """Copy bytes out. Raises OutOfBounds."""
+        """Copy bytes out. Raises OutOfBoundsError."""
         address &= 0xFFFFFFFF
         size &= 0xFFFFFFFF
         if address + size > self._memory.data_len(self._store):
-            raise OutOfBounds
+            raise OutOfBoundsError
         return bytes(self._memory.read(self._store, address, address + size)) if size else b""
 
     def write(self, address: int, data: bytes) -> None:
-        """Copy bytes in. Raises OutOfBounds."""
+        """Copy bytes in. Raises OutOfBoundsError."""
         address &= 0xFFFFFFFF
         if address + len(data) > self._memory.data_len(self._store):
-            raise OutOfBounds
+            raise OutOfBoundsError
         if data:
             self._memory.write(self._store, data, address)
 
@@ -58,6 +58,6 @@ class GuestMemory:
             raise Trap("the module exports neither malloc nor proxy_on_memory_allocate")
         address = self.allocate(len(data)) & 0xFFFFFFFF
         if address == 0:
-            raise OutOfBounds
+            raise OutOfBoundsError
         self.write(address, data)
         return address

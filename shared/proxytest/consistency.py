@@ -1,26 +1,26 @@
 """The scenarios that no real host produces, and why.
 
 A test that sends a body after its end, or a `:status` in a request, tests something that cannot happen. The
-gateway refuses such steps with `InconsistentScenario`.
+gateway refuses such steps with `InconsistentScenarioError`.
 """
 
 from dataclasses import dataclass, field
 
 from ._abi import Pairs
 
-__all__ = ["InconsistentScenario"]
+__all__ = ["InconsistentScenarioError"]
 
 _REQUEST_PSEUDO = frozenset({b":method", b":path", b":authority", b":scheme"})
 _NO_BODY_STATUS = frozenset({204, 304})
 _HOP_HEADERS = frozenset({b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection"})
 
 
-class InconsistentScenario(Exception):
+class InconsistentScenarioError(Exception):
     """The test asks for something that can practically never occur; the message says why."""
 
 
 def _refuse(what: str) -> None:
-    raise InconsistentScenario(what)
+    raise InconsistentScenarioError(what)
 
 
 def check_request_headers(headers: Pairs) -> None:
@@ -96,7 +96,7 @@ class MessageRules:
     _body: int = field(default=0)
 
     def head(self, headers: Pairs, end_stream: bool) -> None:
-        """The message begins."""
+        """Let the message begin."""
         if self._has_head:
             _refuse(f"a second head of one {self.what}: a message has one")
         self._has_head = True
@@ -110,7 +110,7 @@ class MessageRules:
                 _refuse(f"a {self.what} that promises {self._missing} bytes and ends with its head")
 
     def body(self, data: bytes, end_stream: bool) -> None:
-        """A piece of body comes."""
+        """Let a piece of body come."""
         if not self._has_head:
             _refuse(f"{self.what} body before its head")
         if self._is_complete:
@@ -131,7 +131,7 @@ class MessageRules:
         self._is_complete = end_stream
 
     def trailers(self, trailers: Pairs) -> None:
-        """Trailers come."""
+        """Let trailers come."""
         if not self._has_head:
             _refuse(f"{self.what} trailers before its head")
         if self._is_complete:
@@ -142,13 +142,13 @@ class MessageRules:
         self._is_complete = True
 
     def server_acts(self, has_request: bool, is_over: bool) -> None:
-        """The server does something."""
+        """Let the server do something."""
         if not has_request:
             _refuse("a response before the request: nothing has reached the upstream yet")
         if is_over:
             _refuse("the proxy has given this request up, so the upstream can no longer answer")
 
     def client_acts(self, is_over: bool) -> None:
-        """The client does something."""
+        """Let the client do something."""
         if is_over:
             _refuse("the exchange is over: the client can send nothing more on this stream")

@@ -139,7 +139,7 @@ class Gateway:
     ) -> None:
         """Append a filter to the chain, configured with a mapping (as JSON), text or bytes.
 
-        Raises ConfigurationRefused when it does not accept its configuration.
+        Raises ConfigurationRefusedError when it does not accept its configuration.
         """
         chosen = module or self._module
         if chosen is None:
@@ -172,7 +172,7 @@ class Gateway:
     ) -> None:
         """Change the proxy itself; must come before the first `load`."""
         if self._deployment is not None:
-            raise consistency.InconsistentScenario("configure the proxy before its filters are loaded")
+            raise consistency.InconsistentScenarioError("configure the proxy before its filters are loaded")
         self._setup.worker_count = workers
         self._setup.buffer_limit = buffer_limit
         self._setup.routes = routes

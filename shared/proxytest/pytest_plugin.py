@@ -64,7 +64,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def gateway(gateway_host: str, request: pytest.FixtureRequest) -> Iterator[Gateway]:
-    """A gateway without filters, on the host this run of the test is for."""
+    """Make a gateway without filters, on the host this run of the test is for."""
     made = make_gateway(gateway_host, request.config)
     try:
         yield made

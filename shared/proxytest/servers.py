@@ -138,7 +138,7 @@ class Server:
         self._answer = None
 
     def complete(self, call: ServerCall) -> None:
-        """A request is there completely: answer it, unless the test wants to."""
+        """Answer a request that is there completely, unless the test wants to."""
         if self._answer is None or call.is_over or call.was_reset:
             return
         answer = self._answer

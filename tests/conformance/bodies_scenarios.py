@@ -26,13 +26,13 @@ SCENARIOS = (
     Scenario("body/is seen piece by piece", "request_body: buf 0 0 100; response_body: buf 1 0 100", POST),
     Scenario(
         "body/is buffered and handed on whole",
-        "request_body: ret 1; request_body: buf 0 0 100; request_body@end: ret 0",
+        "request_body: ret 1 & buf 0 0 100; request_body@end: ret 0",
         POST,
         b="request_body: buf 0 0 100",
     ),
     Scenario(
         "body/stop in headers then buffer",
-        "request_headers: ret 1; request_body: ret 1; request_body@end: ret 0; request_body@end: set 0 x-len 6",
+        "request_headers: ret 1; request_body: ret 1; request_body@end: ret 0 & set 0 x-len 6",
         POST,
         b="request_headers: pairs 0; request_body: buf 0 0 100",
     ),
@@ -40,14 +40,15 @@ SCENARIOS = (
         "body/both filters buffer",
         "request_headers: ret 1; request_body: ret 1; request_body@end: ret 0",
         POST,
-        b="request_headers: ret 1; request_body: ret 1; request_body@end: ret 0; request_body@end: buf 0 0 100; request_body@end: set 0 x-b-was here",
+        b="request_headers: ret 1; request_body: ret 1; request_body@end: ret 0 & "
+        "buf 0 0 100 & set 0 x-b-was here",
     ),
     Scenario("body/replace a piece", "request_body@1: setbuf 0 0 3 ONE", POST),
     Scenario("body/replace with longer", "request_body@1: setbuf 0 0 100 much+longer", POST),
     Scenario("body/replace with nothing", "request_body@1: setbuf 0 0 100 _", POST),
     Scenario(
         "body/replace the whole buffer",
-        "request_body: ret 1; request_body@end: setbuf 0 0 4294967295 new; request_body@end: buf 0 0 100; request_body@end: ret 0",
+        "request_body: ret 1; request_body@end: setbuf 0 0 4294967295 new & buf 0 0 100 & ret 0",
         POST,
     ),
     Scenario("body/prepend", "request_body@1: setbuf 0 0 0 pre", POST),
@@ -58,33 +59,35 @@ SCENARIOS = (
     Scenario("body/append to the last empty piece", "request_body@end: setbuf 0 0 0 tail", POST),
     Scenario(
         "body/read in slices",
-        "request_body@1: buf 0 1 1; request_body@1: buf 0 1 100; request_body@1: buf 0 3 1; request_body@1: buf 0 4 1; request_body@1: buf 0 99 5; request_body@1: buf 0 0 0; request_body@1: buf 0 1 4294967295",
+        "request_body@1: buf 0 1 1 & buf 0 1 100 & buf 0 3 1 & buf 0 4 1 & buf 0 99 5 & "
+        "buf 0 0 0 & buf 0 1 4294967295",
         POST,
     ),
     Scenario("body/status", "request_body: bufstat 0; response_body: bufstat 1", POST),
     Scenario(
         "body/unknown buffer",
-        "request_body@1: buf 9 0 1; request_body@1: buf 12 0 1; request_body@1: setbuf 12 0 0 x; request_body@1: bufstat 12",
+        "request_body@1: buf 9 0 1 & buf 12 0 1 & setbuf 12 0 0 x & bufstat 12",
         POST,
     ),
     Scenario(
         "body/buffers that are not there",
-        "request_headers: buf 0 0 10; request_headers: bufstat 0; request_headers: setbuf 0 0 0 x; request_headers: buf 4 0 10; request_headers: bufstat 4; request_headers: buf 6 0 10; request_headers: buf 7 0 10; request_headers: bufstat 7; request_headers: buf 5 0 1; request_headers: buf 8 0 1; request_headers: buf 2 0 1; request_headers: buf 3 0 1",
+        "request_headers: buf 0 0 10 & bufstat 0 & setbuf 0 0 0 x & buf 4 0 10 & bufstat 4 & "
+        "buf 6 0 10 & buf 7 0 10 & bufstat 7 & buf 5 0 1 & buf 8 0 1 & buf 2 0 1 & buf 3 0 1",
     ),
     Scenario(
         "body/request body in the response",
-        "response_headers: buf 0 0 10; response_headers: bufstat 0; response_headers: setbuf 0 0 0 x",
+        "response_headers: buf 0 0 10 & bufstat 0 & setbuf 0 0 0 x",
         POST,
     ),
     Scenario(
         "body/response body in the request",
-        "request_headers: buf 1 0 10; request_headers: setbuf 1 0 0 x",
+        "request_headers: buf 1 0 10 & setbuf 1 0 0 x",
         POST,
     ),
-    Scenario("body/in on_log", "log: buf 0 0 10; log: buf 1 0 10; log: setbuf 1 0 0 x", POST),
+    Scenario("body/in on_log", "log: buf 0 0 10 & buf 1 0 10 & setbuf 1 0 0 x", POST),
     Scenario(
         "body/response is buffered",
-        "response_body: ret 1; response_body: buf 1 0 100; response_body@end: ret 0",
+        "response_body: ret 1 & buf 1 0 100; response_body@end: ret 0",
         POST,
         b="response_body: buf 1 0 100",
     ),
@@ -96,7 +99,8 @@ SCENARIOS = (
     ),
     Scenario(
         "body/response headers are held too",
-        "response_headers: ret 1; response_body: ret 1; response_body@end: ret 0; response_body@end: set 2 x-late v; response_body@end: setbuf 1 0 100 new",
+        "response_headers: ret 1; response_body: ret 1; response_body@end: ret 0 & "
+        "set 2 x-late v & setbuf 1 0 100 new",
         POST,
     ),
     Scenario("body/response piece is replaced", "response_body@1: setbuf 1 0 100 other", POST),
@@ -110,7 +114,7 @@ SCENARIOS = (
     Scenario("body/value 3 keeps nothing", "request_body@1: ret 3", POST, b="request_body: buf 0 0 100"),
     Scenario(
         "body/value 3 after emptying drops a piece",
-        "request_body@1: setbuf 0 0 100 _; request_body@1: ret 3",
+        "request_body@1: setbuf 0 0 100 _ & ret 3",
         POST,
     ),
     Scenario("body/value 3 all the way", "request_body: ret 3", POST),
@@ -158,17 +162,19 @@ SCENARIOS = (
     Scenario("body/content-length is kept when nothing changes", "", _LENGTH),
     Scenario(
         "body/content-length is removed",
-        "request_headers: del 0 content-length; request_headers: ret 1; request_body: ret 1; request_body@end: setbuf 0 0 100 changed; request_body@end: ret 0",
+        "request_headers: del 0 content-length & ret 1; request_body: ret 1; "
+        "request_body@end: setbuf 0 0 100 changed & ret 0",
         _LENGTH,
     ),
     Scenario(
         "body/content-length is set right",
-        "request_headers: ret 1; request_body: ret 1; request_body@end: setbuf 0 0 100 changed; request_body@end: set 0 content-length 7; request_body@end: ret 0",
+        "request_headers: ret 1; request_body: ret 1; "
+        "request_body@end: setbuf 0 0 100 changed & set 0 content-length 7 & ret 0",
         _LENGTH,
     ),
     Scenario(
         "body/content-length too long",
-        "request_headers: ret 1; request_body: ret 1; request_body@end: setbuf 0 0 100 abc; request_body@end: ret 0",
+        "request_headers: ret 1; request_body: ret 1; request_body@end: setbuf 0 0 100 abc & ret 0",
         _LENGTH,
     ),
     Scenario(
@@ -183,7 +189,8 @@ SCENARIOS = (
     ),
     Scenario(
         "body/response content-length replaced",
-        "response_headers: ret 1; response_body: ret 1; response_body@end: setbuf 1 0 100 12345678; response_body@end: set 2 content-length 8; response_body@end: ret 0",
+        "response_headers: ret 1; response_body: ret 1; "
+        "response_body@end: setbuf 1 0 100 12345678 & set 2 content-length 8 & ret 0",
         (head("GET", end=True), reply(200, [(b"content-length", b"6")]), reply_body(b"abcdef", end=True)),
     ),
     Scenario(
@@ -194,13 +201,14 @@ SCENARIOS = (
     Scenario("body/trailers pass", "", WITH_TRAILERS),
     Scenario(
         "body/trailers end the body",
-        "request_body: ret 1; request_trailers: buf 0 0 100; request_trailers: ret 0; response_body: ret 1; response_trailers: buf 1 0 100",
+        "request_body: ret 1; request_trailers: buf 0 0 100 & ret 0; response_body: ret 1; "
+        "response_trailers: buf 1 0 100",
         WITH_TRAILERS,
         b="request_body: buf 0 0 100; request_trailers: pairs 1",
     ),
     Scenario(
         "body/trailers are changed",
-        "request_trailers: add 1 n v; request_trailers: set 1 t 9; response_trailers: del 3 u; response_trailers: add 3 w x",
+        "request_trailers: add 1 n v & set 1 t 9; response_trailers: del 3 u & add 3 w x",
         WITH_TRAILERS,
     ),
     Scenario(
@@ -243,17 +251,17 @@ SCENARIOS = (
     ),
     Scenario(
         "body/stopped headers with trailers",
-        "request_headers: ret 1; request_body: ret 1; request_trailers: set 0 x-late v; request_trailers: buf 0 0 100; request_trailers: ret 0",
+        "request_headers: ret 1; request_body: ret 1; request_trailers: set 0 x-late v & buf 0 0 100 & ret 0",
         (head(), body(b"one"), trailers((b"t", b"1")), *OK_RESPONSE),
     ),
     Scenario(
         "body/10 KB through a buffer",
-        "request_body: ret 1; request_body: buf 0 0 99999; request_body@end: ret 0",
+        "request_body: ret 1 & buf 0 0 99999; request_body@end: ret 0",
         (head(), body(b"x" * 5000), body(b"y" * 5000, end=True), *OK_RESPONSE),
     ),
     Scenario(
         "body/grow to 100 KB",
-        "request_body: ret 1; request_body@end: setbuf 0 0 99 z*100000; request_body@end: ret 0",
+        "request_body: ret 1; request_body@end: setbuf 0 0 99 z*100000 & ret 0",
         POST,
     ),
     Scenario(

@@ -9,7 +9,7 @@ SCENARIOS = (
     Scenario("start/two plugins of one configuration share a context", setup="twins", with_start=True),
     Scenario(
         "start/the configuration can be read only while configuring",
-        "request_headers: buf 7 0 10; request_headers: buf 6 0 10; log: buf 7 0 10",
+        "request_headers: buf 7 0 10 & buf 6 0 10; log: buf 7 0 10",
         setup="configured",
         with_start=True,
     ),

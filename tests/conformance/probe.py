@@ -1,10 +1,10 @@
 """A guest that does what scripts tell it, straight at the ABI, and logs every callback and every answer.
 
 It stands in for the SDK's dispatcher, so that nothing of the SDK is between a scenario and the host. A script
-is `callback: call arguments; callback: call arguments; ...`; `request_body@2` is the second time, and
-`request_body@end` the one with the end of the stream. The script of the filter `a` comes in the request header
-`x-a`, and in its configuration for callbacks without a stream. `ret` says what the callback returns. In
-arguments `_` is nothing, `+` a space and `x*100` a hundred times x.
+is `callback: call arguments & call arguments; callback: call arguments; ...`. `request_body@2` is the second
+time, and `request_body@end` the one with the end of the stream. The script of the filter `a` comes in the
+request header `x-a`, and in its configuration for callbacks without a stream. `ret` says what the callback
+returns. In arguments `_` is nothing, `+` a space and `x*100` a hundred times x.
 """
 
 import struct
@@ -57,7 +57,7 @@ class Probe:
 
     def on_configure(self, context: int, configuration_size: int) -> int:
         root = self._contexts[context]
-        status, script = self._host.get_buffer_bytes(_PLUGIN_CONFIGURATION, 0, configuration_size)
+        _, script = self._host.get_buffer_bytes(_PLUGIN_CONFIGURATION, 0, configuration_size)
         root.script = _parse(script)
         self._say(root, f"configure {configuration_size}")
         return self._run(root, "configure", False, 1)
@@ -312,10 +312,11 @@ class Probe:
 def _parse(script: bytes) -> list[tuple[str, str, list[str]]]:
     lines = []
     for line in script.decode("latin-1").split(";"):
-        selector, _, rest = line.strip().partition(":")
-        call, *arguments = rest.split() or [""]
-        if call:
-            lines.append((selector, "log_" if call == "log" else call, arguments))
+        selector, _, calls = line.strip().partition(":")
+        for text in calls.split("&"):
+            call, *arguments = text.split() or [""]
+            if call:
+                lines.append((selector, "log_" if call == "log" else call, arguments))
     return lines
 
 

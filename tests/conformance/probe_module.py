@@ -1,10 +1,11 @@
 """What the probe's wasm module is built from: the probe takes the place of the SDK's dispatcher."""
 
+from probe import Probe  # type: ignore[import-not-found]  # the build puts this folder on the path
+
 import proxywasm._dispatch
-from probe import Probe
 from proxywasm import HttpFilter, plugin
 
-proxywasm._dispatch.Dispatcher = Probe  # type: ignore[assignment, misc]  # that is all this module is for
+proxywasm._dispatch.Dispatcher = Probe  # type: ignore[misc]  # that is all this module is for
 
 
 @plugin("probe")

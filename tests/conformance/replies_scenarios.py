@@ -26,11 +26,12 @@ SCENARIOS = (
     Scenario("reply/with a content-type and no body", "request_headers: reply 400 _ content-type=a/b"),
     Scenario(
         "reply/details are a property",
-        "request_headers: reply 400 x _ my+details; log: prop response.code_details; response_headers: prop response.code_details",
+        "request_headers: reply 400 x _ my+details; log: prop response.code_details; "
+        "response_headers: prop response.code_details",
     ),
     Scenario(
         "reply/what the callback returns does not matter",
-        "request_headers: reply 403 denied; request_headers: ret 0",
+        "request_headers: reply 403 denied & ret 0",
         b="request_headers: ret 0",
     ),
     Scenario(
@@ -45,7 +46,8 @@ SCENARIOS = (
     ),
     Scenario(
         "reply/the outer filter changes it",
-        "response_headers: set 2 :status 200; response_headers: add 2 x-seen 1; response_body@1: setbuf 1 0 100 changed; response_headers: del 2 content-length",
+        "response_headers: set 2 :status 200 & add 2 x-seen 1; "
+        "response_body@1: setbuf 1 0 100 changed; response_headers: del 2 content-length",
         b="request_headers: reply 403 denied",
     ),
     Scenario(
@@ -94,7 +96,7 @@ SCENARIOS = (
         "response_headers: ret 1; response_body: ret 1; response_trailers: reply 500 oops",
         WITH_TRAILERS,
     ),
-    Scenario("reply/twice", "request_headers: reply 403 first; request_headers: reply 404 second"),
+    Scenario("reply/twice", "request_headers: reply 403 first & reply 404 second"),
     Scenario(
         "reply/both filters, response side",
         "response_headers: reply 502 outer",
@@ -121,22 +123,22 @@ SCENARIOS = (
     ),
     Scenario(
         "continue/a request that was stopped, in the same callback",
-        "request_headers: cont 0; request_headers: ret 1",
+        "request_headers: cont 0 & ret 1",
     ),
     Scenario(
         "continue/an unknown kind",
-        "request_headers: cont 4; request_headers: cont 9; request_headers: close 4; request_headers: cont 2; request_headers: cont 3",
+        "request_headers: cont 4 & cont 9 & close 4 & cont 2 & cont 3",
     ),
-    Scenario("close/in request headers", "request_headers: close 0; request_headers: ret 1"),
-    Scenario("close/in request body", "request_body: close 0; request_body: ret 1", (head(), body(b"x"))),
-    Scenario("close/in response headers", "response_headers: close 1; response_headers: ret 1"),
+    Scenario("close/in request headers", "request_headers: close 0 & ret 1"),
+    Scenario("close/in request body", "request_body: close 0 & ret 1", (head(), body(b"x"))),
+    Scenario("close/in response headers", "response_headers: close 1 & ret 1"),
     Scenario(
         "close/in response body",
         "response_body: close 1",
         (head("GET", end=True), reply(), reply_body(b"part")),
     ),
-    Scenario("close/request kind in the response", "response_headers: close 0; response_headers: ret 1"),
-    Scenario("abort/after the head", "log: get 0 :path; log: get 2 :status; log: pairs 2", (head(), abort())),
+    Scenario("close/request kind in the response", "response_headers: close 0 & ret 1"),
+    Scenario("abort/after the head", "log: get 0 :path & get 2 :status & pairs 2", (head(), abort())),
     Scenario("abort/in the body", "request_body: ret 1", (head(), body(b"part"), abort())),
     Scenario("abort/before the response", "", (head("GET", end=True), abort())),
     Scenario("abort/after response headers", "log: get 2 :status", (head("GET", end=True), reply(), abort())),
@@ -163,7 +165,7 @@ SCENARIOS = (
     ),
     Scenario(
         "upstream/closes in a response of known length",
-        "log: prop response.code_details; log: prop response.flags",
+        "log: prop response.code_details & prop response.flags",
         (
             head("GET", end=True),
             reply(200, [(b"content-length", b"9")]),
@@ -173,7 +175,7 @@ SCENARIOS = (
     ),
     Scenario(
         "upstream/closes after headers only",
-        "log: prop response.code_details; log: prop response.flags",
+        "log: prop response.code_details & prop response.flags",
         (head("GET", end=True), reply(200), server_closes()),
     ),
     Scenario(
@@ -203,21 +205,24 @@ SCENARIOS = (
     ),
     Scenario(
         "flags/client gone",
-        "log: prop response.flags; log: prop response.code_details; log: prop response.code",
+        "log: prop response.flags & prop response.code_details & prop response.code",
         (head(), abort()),
     ),
     Scenario(
         "flags/upstream gone",
-        "log: prop response.flags; log: prop response.code_details; log: prop response.code",
+        "log: prop response.flags & prop response.code_details & prop response.code",
         (head("GET", end=True), server_closes()),
     ),
     Scenario(
         "flags/no route",
-        "request_headers: set 0 :path none; log: prop response.flags; log: prop response.code_details; log: prop response.code",
+        "request_headers: set 0 :path none; log: prop response.flags & "
+        "prop response.code_details & prop response.code",
     ),
     Scenario(
         "flags/local reply",
-        "request_headers: reply 403 x; log: prop response.flags; log: prop response.code_details; log: prop response.code; response_headers: prop response.code",
+        "request_headers: reply 403 x; log: prop response.flags & "
+        "prop response.code_details & prop response.code; "
+        "response_headers: prop response.code",
     ),
     Scenario("route/no such route", "request_headers: set 0 :path none; response_headers: pairs 2", GET),
     Scenario("route/two requests in a row", "request_headers: pairs 0", (*GET, *POST)),

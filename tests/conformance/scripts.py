@@ -30,7 +30,7 @@ _BODY_CALLS = (
 _ANY_CALLS = (
     "sset r{n} v",
     "sget r{n}",
-    "mdef 0 m_random; {c}: minc 1",
+    "mdef 0 m_random & minc 1",
     "setprop p{n} v",
     "prop p{n}",
     "log 2 hi",
@@ -52,7 +52,7 @@ def filter_scripts(draw: st.DrawFn) -> str:
             (f"{side}_trailers", _HEADER_CALLS, trailer_map),
         ):
             for call in draw(st.lists(st.sampled_from((*calls, *_ANY_CALLS)), max_size=2)):
-                text = call.format(m=number, n=draw(st.integers(0, 2)), c=part)
+                text = call.format(m=number, n=draw(st.integers(0, 2)))
                 lines.append(f"{part}: {text}")
         holds = draw(st.sampled_from(("no", "body", "all")))
         if holds == "all":

@@ -14,10 +14,9 @@ FRESH = frozenset(
 """Setups that every scenario gets anew, because it looks at the start or leaves a dead VM."""
 
 _BUSY_START = (
-    "configure: sset started yes; configure: mdef 0 m_start; configure: minc 1; configure: sget started; "
-    "configure: prop plugin_root_id; "
-    "configure: get 0 :path; configure: pairs 0; configure: buf 0 0 10; configure: buf 7 0 9; "
-    "configure: cont 0; configure: setprop a b; configure: qreg q-start; configure: qput first; queue_ready: qget"
+    "configure: sset started yes & mdef 0 m_start & minc 1 & sget started & "
+    "prop plugin_root_id & get 0 :path & pairs 0 & buf 0 0 10 & buf 7 0 9 & cont 0 & "
+    "setprop a b & qreg q-start & qput first; queue_ready: qget"
 )
 
 

@@ -22,11 +22,14 @@ def test_there_are_scenarios_enough_and_none_twice() -> None:
     assert len(names) >= 120
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    sorted(SCENARIOS, key=lambda scenario: scenario.setup),
-    ids=lambda scenario: scenario.name.replace(" ", "-"),
-)
+BY_SETUP: list[Scenario] = sorted(SCENARIOS, key=lambda scenario: scenario.setup)
+
+
+def _id(scenario: Scenario) -> str:
+    return scenario.name.replace(" ", "-")
+
+
+@pytest.mark.parametrize("scenario", BY_SETUP, ids=_id)
 def test_a_scenario_looks_the_same_on_every_host(scenario: Scenario, hosts: Hosts) -> None:
     real = hosts.observe(scenario, "envoy")
 

@@ -14,11 +14,13 @@ QUICK = 60
 LONG = int(os.environ.get("CONFORMANCE_SCRIPTS", "100"))
 """How many scripts Envoy runs; the proof asks for 1,000."""
 
-_SETTINGS = {
-    "deadline": None,
-    "database": None,
-    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
-}
+settings.register_profile(
+    "conformance",
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+_PROFILE = settings.get_profile("conformance")
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def hosts() -> Iterator[Hosts]:
 
 
 def test_random_scripts_look_the_same_natively_and_in_wasm(hosts: Hosts) -> None:
-    @settings(max_examples=QUICK, **_SETTINGS)
+    @settings(_PROFILE, max_examples=QUICK)
     @given(scenario=scenarios())
     def compare(scenario: Scenario) -> None:
         native = hosts.observe(scenario, "native")
@@ -40,7 +42,7 @@ def test_random_scripts_look_the_same_natively_and_in_wasm(hosts: Hosts) -> None
 
 
 def test_random_scripts_look_the_same_on_envoy(hosts: Hosts) -> None:
-    @settings(max_examples=LONG, **_SETTINGS)
+    @settings(_PROFILE, max_examples=LONG)
     @given(scenario=scenarios())
     def compare(scenario: Scenario) -> None:
         real = hosts.observe(scenario, "envoy")

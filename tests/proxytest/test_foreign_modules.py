@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from proxytest import Gateway, WasmModule
 from proxytest._envoy import EnvoyDeployment, EnvoyEngine
 

