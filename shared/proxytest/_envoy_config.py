@@ -109,13 +109,28 @@ def listener(site: Site) -> Json:
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(map(_route, site.routes))}],
         },
     }
+    limit = {"per_connection_buffer_limit_bytes": site.buffer_limit}
+    return {**_listening(site.name, site.socket, manager), **limit}
+
+
+def fence(name: str, socket: str) -> Json:
+    """Configure a listener that answers at once: after its answer all before is done."""
+    answer = {"match": {"prefix": "/"}, "direct_response": {"status": 200}}
+    manager: Json = {
+        "@type": _HCM,
+        "stat_prefix": name,
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [answer]}]},
+    }
+    return _listening(name, socket, manager)
+
+
+def _listening(name: str, socket: str, manager: Json) -> Json:
+    hcm = {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
     return {
-        "name": site.name,
-        "address": {"pipe": {"path": site.socket}},
-        "per_connection_buffer_limit_bytes": site.buffer_limit,
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
+        "name": name,
+        "address": {"pipe": {"path": socket}},
+        "filter_chains": [{"filters": [hcm]}],
     }
 
 

@@ -12,9 +12,8 @@ from ._errors import Trap
 from ._hostcalls import HostCalls
 from ._profile import ENVOY, HIGRESS_ABI, Profile
 
-_CALLBACKS = frozenset(
-    {"on_redis_call_response", *(each for each in vars(Dispatcher) if each.startswith("on_"))}
-)
+_CALLBACKS = frozenset(name for name in vars(Dispatcher) if name.startswith("on_"))
+_HIGRESS_CALLBACKS = frozenset({"on_redis_call_response"})
 
 
 class Callbacks(Protocol):

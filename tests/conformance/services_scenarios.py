@@ -288,8 +288,8 @@ SCENARIOS = (
     ),
     Scenario(
         "call/two at once",
-        "request_headers: call service :method=GET,:path=/1,:authority=h _ 1000 & "
-        "call service :method=GET,:path=/2,:authority=h _ 1000 & ret 4",
+        "request_headers: call service :method=GET,:path=/1,:authority=h _ 0 & "
+        "call service :method=GET,:path=/2,:authority=h _ 0 & ret 4",
         (head("GET", end=True), *_ANSWER, abort()),
     ),
     Scenario(
