@@ -1,6 +1,7 @@
 """A filter that fails in every way a filter can: one log line, the stream as declared, the VM alive."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,17 +54,29 @@ def post(gateway: RunningGateway, headers: dict[str, str]) -> requests.Response:
     return requests.post(f"{gateway.base_url}/v1/chat/completions", json=body, headers=headers, timeout=30)
 
 
+def reports(gateway: RunningGateway) -> list[str]:
+    return [line for line in gateway.logs if "hostile_filter.py" in line]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("header", ["x-do", "x-do-later"])
 @pytest.mark.parametrize("deed", DEEDS)
 def test_a_failing_filter_that_is_open_leaves_the_stream(
     open_gateway: RunningGateway, deed: str, header: str
 ) -> None:
-    before = len(open_gateway.logs)
+    before = len(reports(open_gateway))
 
     response = post(open_gateway, {header: deed})
 
     assert response.status_code == 200
-    lines = [line for line in open_gateway.logs[before:] if "hostile_filter.py" in line]
+    # Envoy's log comes through a pipe of its own, so the line may be behind the response.
+    eventually(lambda: len(reports(open_gateway)) > before)
+    lines = reports(open_gateway)[before:]
     assert len(lines) == 1
     assert DEEDS[deed] in lines[0]
     assert not open_gateway.vm_crashes()
