@@ -1,11 +1,14 @@
 """Envoy accepts what the renderer makes."""
 
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from nexus.cli import main
 from nexus.description import Gateway, read_gateway
 from nexus.envoy import find_envoy
 from nexus.render import render, to_yaml
@@ -18,6 +21,10 @@ CASES = sorted(path.name.removesuffix(".in.yaml") for path in TESTDATA.glob("*.i
 
 def validate(gateway: Gateway, plugins: tuple[WasmPlugin, ...], config: Path) -> None:
     config.write_text(to_yaml(render(gateway, plugins)), encoding="utf-8")
+    validate_file(config)
+
+
+def validate_file(config: Path) -> None:
     command = [str(find_envoy()), "--mode", "validate", "--config-path", str(config), "--log-level", "error"]
 
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -46,3 +53,17 @@ def test_envoy_accepts_the_gateway_of_this_repository(module: Path, tmp_path: Pa
     gateway = read_gateway(ROOT / "envoy" / "gateway.yaml")
 
     validate(replace(gateway, module=module), read_plugins(gateway.plugins), tmp_path / "envoy.yaml")
+
+
+def test_envoy_accepts_what_the_containers_would_run(module: Path, tmp_path: Path) -> None:
+    """All but the module's path is as in docker-compose.yaml; tests/nexus compares that with the mounts."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))
+    words = shlex.split(compose["services"]["render"]["command"][2])
+    arguments = words[words.index("nexus") + 1 :]
+    config = tmp_path / "envoy.yaml"
+    for option, value in (("--module", module), ("--output", config)):
+        arguments[arguments.index(option) + 1] = str(value)
+
+    assert main(arguments) == 0
+
+    validate_file(config)
