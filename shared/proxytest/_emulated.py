@@ -129,8 +129,9 @@ class EmulatedRequest:
         self.response.feed(self._encoder.end(trailers.pairs()))
 
     def reset(self) -> None:
-        """Learn that there will be no more."""
-        self.was_reset = True
+        """Learn that the connection is closed, which ends some responses and cuts others short."""
+        self.response.closed()
+        self.was_reset = not self.response.is_complete
 
     def _unless_gone(self, event: Callable[[], None]) -> None:
         if not self.stream.is_destroyed:

@@ -356,6 +356,9 @@ class HttpStream:
     def _end_response(self, end_stream: bool) -> None:
         if end_stream and not self.is_destroyed:
             self.response_complete = True
+            if not self.request_complete:
+                # In HTTP/1.1 the rest of the request is in the way of the next, so the connection ends here.
+                self.client.reset()
             self._destroy()
 
     def _destroy(self) -> None:
