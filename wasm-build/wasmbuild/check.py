@@ -120,6 +120,11 @@ def features(path: Path, toolchain: Toolchain) -> Finding:
     return Finding("features", "nothing newer than V8 10.7", ok=True)
 
 
+def imports_and_exports(module: bytes, world: wit.World) -> list[Finding]:
+    """Check what the module wants from a host, and what it offers."""
+    return [*_imports(module, world), *_exports(module, world)]
+
+
 def surface(module: bytes, world: wit.World, plugins: Sequence[str] = ()) -> list[Finding]:
     """Check imports, exports, ABI markers, size, and that the Python modules *plugins* are in it."""
-    return [*_imports(module, world), *_exports(module, world), _size(module), _plugins(module, plugins)]
+    return [*imports_and_exports(module, world), _size(module), _plugins(module, plugins)]
