@@ -1,7 +1,7 @@
 """The decision: complexity, domain and latency of a request.
 
-Complexity is a logistic function of seven features, with the coefficients of the nexus router (github, Apache-2.0);
-`Weights` has them. No feature counts beyond its cap.
+Complexity is a logistic function of seven features, with the coefficients of the nexus router (github,
+Apache-2.0); `Weights` has them. No feature counts beyond its cap.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ai_nexus_classifier.config import Config
-from ai_nexus_classifier.features import Features
+from ai_nexus_classifier.features import Features, measure
 from aigateway import signals
 from aigateway.chat import ChatRequest, Need, Role, Turn
 from aigateway.tokens import estimate_prompt_tokens
@@ -19,11 +19,11 @@ __all__ = ["Domain", "Latency", "Verdict", "classify", "classify_text", "headers
 
 
 _NEGLIGIBLE_SHARE = 0.01
-"""Turns that would add less than this of their features are not looked at, so that a long chat costs no more."""
+"""Turns that would add a smaller share of their features are not looked at: a long chat costs no more."""
 
 
 class Domain(StrEnum):
-    """What a request is about; of equal domains the one listed first wins, because mistakes there cost more."""
+    """What a request is about; of equals the one listed first wins, because mistakes there cost more."""
 
     MEDICAL = "medical"
     LEGAL = "legal"
@@ -55,7 +55,7 @@ def classify(request: ChatRequest, config: Config) -> Verdict:
 
 def classify_text(text: str, config: Config) -> Verdict:
     """Classify a prompt that stands alone."""
-    return _judge(config.lexicon.measure(text, config.chance_words), config)
+    return _judge(measure(text, config.lexicon, config.chance_words), config)
 
 
 def headers(request: ChatRequest, verdict: Verdict) -> dict[str, str]:
@@ -111,27 +111,26 @@ def _domain(features: Features, needed: float) -> Domain:
 
 
 def _features_in_scope(turns: Sequence[Turn], config: Config) -> Features:
-    measure = config.lexicon.measure
     if config.prompt_scope == "conversation":
-        return measure("\n".join(turn.text for turn in turns), config.chance_words)
+        return measure("\n".join(turn.text for turn in turns), config.lexicon, config.chance_words)
     said = [turn.text for turn in turns if turn.role is Role.USER]
     if config.prompt_scope == "all_user":
-        return measure("\n".join(said), config.chance_words)
+        return measure("\n".join(said), config.lexicon, config.chance_words)
     return _last_in_context(reversed(said), config)
 
 
 def _last_in_context(newest_first: Iterable[str], config: Config) -> Features:
     """Measure the last turn, and let it inherit from those before if it is too short to stand for itself.
 
-    "And in Rust?" is as hard as what it follows. A turn of *n* words inherits `share * (1 - n / words)` of what the
-    turn before it is worth, which in turn may have inherited. The share falls continuously, so that no single word
-    makes a request easy.
+    "And in Rust?" is as hard as what it follows. A turn of *n* words inherits `share * (1 - n / words)` of
+    what the turn before it is worth, which in turn may have inherited. The share falls continuously, so that
+    no single word makes a request easy.
     """
-    measure, words, chance = config.lexicon.measure, config.follow_up.words, config.chance_words
+    words = config.follow_up.words
     total: Features | None = None
     weight = 1.0
     for text in newest_first:
-        features = measure(text, chance)
+        features = measure(text, config.lexicon, config.chance_words)
         total = features if total is None else total.plus(features, weight)
         if features.words >= words:
             break

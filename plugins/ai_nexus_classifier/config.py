@@ -1,10 +1,13 @@
 """The configuration of the classifier: every weight, threshold and word list that its decision uses."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
-from ai_nexus_classifier import lexicon
-from ai_nexus_classifier.features import CHANCE_WORDS, CODE, FIELDS, INSTRUCTION, LEGAL, MEDICAL, Lexicon
+from ai_nexus_classifier import word_lists
+from ai_nexus_classifier.features import CHANCE_WORDS
+from ai_nexus_classifier.lexicon import CODE, FIELDS, INSTRUCTION, LEGAL, MEDICAL, Lexicon, is_searchable
 from aigateway.config import Reader
 
 __all__ = ["Caps", "Config", "FollowUp", "OnRefusable", "PromptScope", "Weights"]
@@ -13,17 +16,21 @@ PromptScope = Literal["last_user", "all_user", "conversation"]
 OnRefusable = Literal["refuse", "pass"]
 
 TERMS = {
-    CODE: lexicon.CODE_TERMS,
-    MEDICAL: lexicon.MEDICAL_TERMS,
-    LEGAL: lexicon.LEGAL_TERMS,
-    INSTRUCTION: lexicon.INSTRUCTION_TERMS,
+    CODE: word_lists.CODE_TERMS,
+    MEDICAL: word_lists.MEDICAL_TERMS,
+    LEGAL: word_lists.LEGAL_TERMS,
+    INSTRUCTION: word_lists.INSTRUCTION_TERMS,
 }
 HINTS = {
-    CODE: lexicon.CODE_HINTS,
-    MEDICAL: lexicon.MEDICAL_HINTS,
-    LEGAL: lexicon.LEGAL_HINTS,
-    INSTRUCTION: lexicon.INSTRUCTION_HINTS,
+    CODE: word_lists.CODE_HINTS,
+    MEDICAL: word_lists.MEDICAL_HINTS,
+    LEGAL: word_lists.LEGAL_HINTS,
+    INSTRUCTION: word_lists.INSTRUCTION_HINTS,
 }
+
+
+_LARGEST_WEIGHT = 1_000.0
+"""Complexity is 0 or 1 long before; beyond, sums could overflow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +48,10 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """How much of each feature counts towards complexity, so that stuffing a prompt does not buy a better model.
+    """How much of each feature counts towards complexity, so that stuffing a prompt buys no better model.
 
-    More terms of medicine or law make it surer that a prompt is about them, but hardly make it harder: on MMLU, hits
-    beyond the first lower the score (`tests/bench/classifier_quality.py`).
+    More terms of medicine or law make it surer that a prompt is about them, but hardly make it harder: on
+    MMLU, hits beyond the first lower the score (`tests/bench/classifier_quality.py`).
     """
 
     words: float = 600
@@ -65,6 +72,11 @@ class FollowUp:
     """What a turn of no words would inherit of the features before it; the share falls with its words."""
 
 
+@cache
+def _default_lexicon() -> Lexicon:
+    return Lexicon(TERMS, HINTS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The configuration of the plugin `ai-nexus-classifier`."""
@@ -83,12 +95,12 @@ class Config:
     chance_words: float = CHANCE_WORDS
     """Words of any text that hold one term by chance."""
     on_invalid: OnRefusable = "refuse"
-    """What becomes of a request to a known path that no model could answer: status 400, or on to the provider."""
+    """What becomes of a request on a known path that no model could answer: status 400, or on as it is."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Larger bodies are not read."""
     on_too_large: OnRefusable = "refuse"
-    """What becomes of those: status 413, or on to the provider without signals."""
-    lexicon: Lexicon = field(default_factory=lambda: Lexicon(TERMS, HINTS), repr=False, compare=False)
+    """What becomes of those: status 413, or on as they are, without signals."""
+    lexicon: Lexicon = field(default_factory=_default_lexicon, repr=False, compare=False)
     """The word lists, compiled."""
 
     @classmethod
@@ -104,7 +116,15 @@ class Config:
                 "prompt_scope", default.prompt_scope, among=("last_user", "all_user", "conversation")
             ),
             weights=Weights(
-                **{name: weights.number(name, getattr(default.weights, name)) for name in Weights.__slots__}
+                **{
+                    name: weights.number(
+                        name,
+                        getattr(default.weights, name),
+                        at_least=-_LARGEST_WEIGHT,
+                        at_most=_LARGEST_WEIGHT,
+                    )
+                    for name in Weights.__slots__
+                }
             ),
             caps=Caps(
                 **{
@@ -125,18 +145,30 @@ class Config:
             on_invalid=reader.choice("on_invalid", default.on_invalid, among=("refuse", "pass")),
             max_body_bytes=reader.integer("max_body_bytes", default.max_body_bytes, at_least=1),
             on_too_large=reader.choice("on_too_large", default.on_too_large, among=("refuse", "pass")),
-            lexicon=_lexicon(reader, default.lexicon),
+            lexicon=_lexicon(reader),
         )
         reader.finish()
         return config
 
 
-def _lexicon(reader: Reader, default: Lexicon) -> Lexicon:
-    """Read `terms` and `hints`, which replace a list, and `extra_terms` and `extra_hints`, which add to it."""
-    terms = reader.table("terms")
-    hints = reader.table("hints")
-    extra_terms = reader.table("extra_terms")
-    extra_hints = reader.table("extra_hints")
-    all_terms = {name: terms.strings(name, TERMS[name]) + extra_terms.strings(name, ()) for name in FIELDS}
-    all_hints = {name: hints.strings(name, HINTS[name]) + extra_hints.strings(name, ()) for name in FIELDS}
-    return default if (all_terms, all_hints) == (TERMS, HINTS) else Lexicon(all_terms, all_hints)
+def _lexicon(reader: Reader) -> Lexicon:
+    """Read `terms` and `hints`, which replace lists, and their `extra_` versions, which add to them."""
+    terms = _word_lists(reader, "terms", TERMS)
+    hints = _word_lists(reader, "hints", HINTS)
+    if terms == TERMS and hints == HINTS:
+        return _default_lexicon()
+    return Lexicon(terms, hints)
+
+
+def _word_lists(
+    reader: Reader, key: str, default: Mapping[str, tuple[str, ...]]
+) -> Mapping[str, tuple[str, ...]]:
+    instead, beside = reader.table(key), reader.table(f"extra_{key}")
+    lists = {}
+    for field_name in FIELDS:
+        for source in (instead, beside):
+            for index, term in enumerate(source.strings(field_name, ())):
+                if not is_searchable(term):
+                    source.refuse(f"{field_name}[{index}]", "a term with a letter or digit", term)
+        lists[field_name] = instead.strings(field_name, default[field_name]) + beside.strings(field_name, ())
+    return lists

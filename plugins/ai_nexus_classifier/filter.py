@@ -1,39 +1,60 @@
-"""Classify every request to a model, and hand the result on as signals."""
+"""The plugin `ai-nexus-classifier`: classifies requests to models, and hands the result on as signals."""
 
-from ai_nexus_classifier.config import Config
-from ai_nexus_classifier.intake import examine, too_large, wants_body
+from aigateway import signals
 from aigateway.refusals import InvalidRequestError, Refusal
-from aigateway.signals import forgeable
-from proxywasm import CONTINUE, Continue, HttpFilter, Reply, Request, plugin
+from proxywasm import CONTINUE, HttpFilter, Outcome, Reply, Request, plugin
+
+from .config import Config
+from .intake import examine, too_large, wants_body
+
+_METRICS = "ai_nexus_classifier"
 
 
 @plugin("ai-nexus-classifier", config=Config.from_json, on_error="open")
 class Classifier(HttpFilter[Config]):
-    """Adapts `examine` to a proxy."""
+    """Reads requests for `examine` and writes its answer into their headers.
 
-    async def on_request_headers(self, request: Request) -> Continue | Reply:
+    Counters: `ai_nexus_classifier.<domain>.<latency>` for what was classified, `.passed` for what was read
+    and is no request to a model, and `.refused`.
+    """
+
+    async def on_request_headers(self, request: Request) -> Outcome:
         """Remove forged signals, then wait for the body and set the true ones."""
         headers = request.headers
-        for name in forgeable(headers):
-            del headers[name]
-        path = headers.get(":path", "")
+        forged = signals.forgeable(headers)
+        path = request.path
         wanted = wants_body(
-            headers.get(":method", ""), path, headers.get("content-type"), headers.get("content-encoding")
+            request.method, path, headers.get("content-type"), headers.get("content-encoding")
         )
-        if not wanted or request.end_of_stream:
+        oversized = wanted and self._is_oversized(headers.get("content-length", ""))
+        for name in forged:
+            del headers[name]
+        if not wanted:
             return CONTINUE
-        body = await request.body.read()
-        if len(body) > self.config.max_body_bytes:
+        body = b"" if oversized else await request.body.read()
+        if oversized or len(body) > self.config.max_body_bytes:
             refusal = too_large(path, self.config)
-            return CONTINUE if refusal is None else _reply(refusal)
+            return self._passed() if refusal is None else self._refused(refusal)
         try:
             values = examine(path, body, self.config)
         except InvalidRequestError as error:
-            return _reply(error.refusal)
-        for name, value in values.items():
-            headers[name] = value
+            return self._refused(error.refusal)
+        if not values:
+            return self._passed()
+        headers.update(values)
+        self._count(f"{values[signals.DOMAIN]}.{values[signals.LATENCY]}")
         return CONTINUE
 
+    def _is_oversized(self, content_length: str) -> bool:
+        return content_length.isdecimal() and int(content_length[:20]) > self.config.max_body_bytes
 
-def _reply(refusal: Refusal) -> Reply:
-    return Reply.json(refusal.status, refusal.to_json())
+    def _passed(self) -> Outcome:
+        self._count("passed")
+        return CONTINUE
+
+    def _refused(self, refusal: Refusal) -> Outcome:
+        self._count("refused")
+        return Reply.json(refusal.status, refusal.to_json(), details=refusal.code or "")
+
+    def _count(self, what: str) -> None:
+        self.metrics.counter(f"{_METRICS}.{what}").increment()

@@ -14,19 +14,23 @@ __all__ = ["examine", "too_large", "wants_body"]
 def wants_body(method: str, path: str, content_type: str | None, content_encoding: str | None) -> bool:
     """Tell from its headers whether a request may be one to a model, so that its body is worth waiting for.
 
-    A compressed body is not: there is nothing in the module to decompress it with, so it passes without signals.
+    A compressed body is not: there is nothing in the module to decompress it with, so it passes without
+    signals.
     """
-    if method != "POST" or is_other_api(path):
+    if method != "POST":
+        return False
+    known = format_of_path(path) is not None
+    if not known and is_other_api(path):
         return False
     if content_encoding is not None and content_encoding.strip().lower() not in ("", "identity"):
         return False
     if content_type is None or "json" in content_type.lower():
         return True
-    return format_of_path(path) is not None and not content_type.lower().startswith("multipart/")
+    return known and not content_type.lower().startswith("multipart/")
 
 
 def too_large(path: str, config: Config) -> Refusal | None:
-    """Decide about a body of more than `max_body_bytes`: a refusal, or `None` to let it pass without signals."""
+    """Decide about a body of more than `max_body_bytes`: a refusal, or `None` to let it pass as it is."""
     if config.on_too_large == "pass" or format_of_path(path) is None:
         return None
     message = f"The request body is larger than {config.max_body_bytes} bytes"

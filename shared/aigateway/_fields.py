@@ -1,4 +1,4 @@
-"""Taking typed values out of a decoded request; each function refuses what it cannot use, naming where it is."""
+"""Taking typed values out of a decoded request; what cannot be used is refused, by name of its place."""
 
 from collections.abc import Mapping
 

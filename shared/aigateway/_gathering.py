@@ -1,7 +1,7 @@
 """Collecting the parts of a request while a parser walks through it.
 
-All four formats put text, images, audio, files and tool traffic into typed content parts, with type names that do not
-clash. One table of part types therefore serves all of them, also for clients that mix dialects.
+All four formats put text, images, audio, files and tool traffic into typed content parts, with type names
+that do not clash. One table of part types therefore serves all of them, also for clients that mix dialects.
 """
 
 import json
@@ -41,7 +41,7 @@ _ROLES = {
 
 
 def role_named(name: str) -> Role:
-    """Map a role of any dialect; one that is not known counts as the user's, so that its text is looked at."""
+    """Map a role of any dialect; an unknown one counts as the user's, so that its text is looked at."""
     return _ROLES.get(name, Role.USER)
 
 
@@ -76,8 +76,9 @@ class Gathering:
             text = content
         elif isinstance(content, list):
             text = "\n".join([part for part in self._parts(content, path) if part])
-            if not text and self.turns and self.turns[-1].role is Role.TOOL and role is Role.USER and content:
-                return  # Anthropic carries tool results in a message of the user that has no words of its own.
+            if not text and role is Role.USER and self.turns and self.turns[-1].role is Role.TOOL:
+                # Anthropic carries tool results in a message of the user, here one without words of its own.
+                return
         else:
             raise _fields.wrong(path, "a string or an array of content parts", content)
         self.turns.append(Turn(role, text))
@@ -96,7 +97,7 @@ class Gathering:
         self.payloads.append(text)
 
     def tool_call(self, call: Mapping[str, object]) -> None:
-        """Add a call that the model made earlier; arguments are a JSON string (OpenAI) or an object (Anthropic)."""
+        """Add an earlier call of the model; its arguments are JSON text (OpenAI) or an object (Anthropic)."""
         self.needs.add(Need.TOOLS)
         nested = call.get("function")
         source = nested if isinstance(nested, dict) else call
@@ -157,7 +158,7 @@ class Gathering:
                 self.media_tokens += len(data) * AUDIO_TOKENS_PER_S // per_s
 
     def _file(self, fields: Mapping[str, object]) -> str:
-        """Add a document: its text where it is text, an estimate where it is a PDF that only vision can read."""
+        """Add a document: its text if it is text, an estimate if it is a PDF that only vision can read."""
         source = fields.get("source")
         if isinstance(source, dict) and source.get("type") == "text":
             text = source.get("data")

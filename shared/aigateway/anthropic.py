@@ -10,7 +10,7 @@ __all__ = ["read_messages"]
 
 
 def read_messages(body: Mapping[str, object]) -> ChatRequest:
-    """Read a request whose system prompt stands beside the messages and whose tool traffic stands inside them."""
+    """Read a request; its system prompt stands beside the messages, and tool traffic inside them."""
     gathering = Gathering()
     system = body.get("system")
     if system is not None:

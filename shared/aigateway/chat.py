@@ -1,7 +1,7 @@
 """What a model is asked to do, whichever API it was asked through.
 
-`ChatRequest` is what the parsers of the OpenAI and Anthropic formats produce and what decisions are made from. Its
-values are plain, so a decision can be tried in a REPL:
+`ChatRequest` is what the parsers of the OpenAI and Anthropic formats produce and what decisions are made
+from. Its values are plain, so a decision can be tried in a REPL:
 
     ChatRequest(format=Format.CHAT, model="auto", turns=(Turn(Role.USER, "Why is the sky blue?"),))
 """
@@ -57,7 +57,7 @@ class ChatRequest:
     turns: tuple[Turn, ...] = ()
     """The conversation, oldest turn first; instructions and system prompts lead it."""
     payloads: tuple[str, ...] = ()
-    """Text that costs tokens though nobody wrote it as a prompt: tool definitions, tool calls, JSON schemas."""
+    """Text that costs tokens though it is no prompt: tool definitions, tool calls, JSON schemas."""
     media_tokens: int = 0
     """What images, documents and audio are estimated to cost."""
     token_ids: int = 0

@@ -1,7 +1,7 @@
 """Reading a plugin's configuration, and saying everything that is wrong with it at once.
 
-A plugin's `Config.from_json` asks a `Reader` for each key by type. The reader notes problems and hands back the
-default, so that reading goes on; `finish` then raises one `ConfigError` with all of them:
+A plugin's `Config.from_json` asks a `Reader` for each key by type. The reader notes problems and hands back
+the default, so that reading goes on; `finish` then raises one `ConfigError` with all of them:
 
     budgets[0].limit_usd: expected a number above 0, got the string 'ten'
     budgets[1].consumer: expected a non-empty string, got nothing
@@ -55,7 +55,7 @@ class Reader:
         self._values: Mapping[str, object] = {}
         if isinstance(value, Mapping):
             self._values = {str(key): item for key, item in value.items()}
-        elif value is not None:
+        else:
             self._problems.append(Problem(path, f"expected an object, got {describe(value)}"))
 
     def boolean(self, key: str, default: bool) -> bool:
@@ -152,9 +152,25 @@ class Reader:
 
     def table(self, key: str) -> "Reader":
         """Read a nested object; an absent one reads as empty."""
-        nested = Reader(self._take(key), self._at(key))
+        value = self._take(key)
+        nested = Reader({} if value is None else value, self._at(key))
         self._nested.append(nested)
         return nested
+
+    def tables(self, key: str) -> list["Reader"]:
+        """Read a list of objects; an absent one reads as empty."""
+        value = self._take(key)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple):
+            return self._wrong(key, "a list of objects", value, [])
+        readers = [Reader(item, f"{self._at(key)}[{index}]") for index, item in enumerate(value)]
+        self._nested += readers
+        return readers
+
+    def refuse(self, key: str, expected: str, got: object) -> None:
+        """Note a problem that only the plugin can see, and go on reading."""
+        self._wrong(key, expected, got, None)
 
     def finish(self) -> None:
         """Refuse keys that nobody asked for, then raise `ConfigError` if anything was wrong."""

@@ -17,10 +17,30 @@ _PATHS = (
 )
 
 _OTHER_APIS = frozenset(
-    "assistants audio batches containers conversations count_tokens embeddings evals files fine_tuning images"
-    " input_tokens models moderations realtime rerank threads uploads vector_stores videos".split()
+    {
+        "assistants",
+        "audio",
+        "batches",
+        "containers",
+        "conversations",
+        "count_tokens",
+        "embeddings",
+        "evals",
+        "files",
+        "fine_tuning",
+        "images",
+        "input_tokens",
+        "models",
+        "moderations",
+        "realtime",
+        "rerank",
+        "threads",
+        "uploads",
+        "vector_stores",
+        "videos",
+    }
 )
-"""Path segments of APIs beside these, some with a `prompt`, `input` or `messages` that is no conversation."""
+"""Path segments of the APIs beside these, some with a `prompt` or `input` that is no conversation."""
 
 _RESPONSES_ONLY = frozenset(
     {"instructions", "max_output_tokens", "previous_response_id", "conversation", "reasoning", "include"}
@@ -45,7 +65,7 @@ def format_of_path(path: str) -> Format | None:
 
 
 def is_other_api(path: str) -> bool:
-    """Tell whether *path* belongs to an API that is known not to ask a model for text."""
+    """Tell whether a *path* that `format_of_path` does not know belongs to an API that asks for no text."""
     return not _OTHER_APIS.isdisjoint(path.partition("?")[0].split("/"))
 
 

@@ -2,13 +2,13 @@
 
 `json.loads` trusts its input. Three things it would do to a filter that lives in a WebAssembly module:
 
-- nested brackets overflow the native stack of the engine long before Python's recursion check sees them (3,000
-  end the VM, 1,000 do not);
+- nested brackets overflow the native stack of the engine long before Python's recursion check sees them
+  (3,000 end the VM, 1,000 do not);
 - `[],[],[]` takes 72 bytes of memory for every 3 of the body, and WebAssembly memory never shrinks;
 - object keys that collide under the module's fixed hash seed make its key table quadratic.
 
-All three are bounded *before* decoding, by counting bytes at C speed. Ordinary requests never get past the first
-count; only a suspicious body pays for the exact answer.
+All three are bounded *before* decoding, by counting bytes at C speed. Ordinary requests never get past the
+first count; only a suspicious body pays for the exact answer.
 """
 
 import json
@@ -25,7 +25,7 @@ MAX_DEPTH = 200
 """Levels of nesting. Tool schemas, the deepest thing in practice, stay well below 50."""
 
 MAX_VALUES = 1_000_000
-"""Values in one body, so at most about 80 MB of lists; a prompt of token ids may have some hundred thousand."""
+"""Values in one body, so at most about 80 MB of lists; prompts of token ids have some hundred thousand."""
 
 MAX_DISTINCT_KEYS = 4_000
 """Different object keys in one body: colliding on purpose, they cost some 40 ms and not minutes."""
@@ -38,8 +38,8 @@ _KEY_FOLLOWS = re.compile(r"[ \t\r\n]*:")
 def decode_json(body: bytes) -> object:
     """Decode a request body, or raise `InvalidRequestError` (400) saying why it cannot be used.
 
-    The encoding is UTF-8, with or without a byte order mark. NaN and Infinity, which Python would accept, are not
-    JSON. Of duplicate keys the last one counts.
+    The encoding is UTF-8, with or without a byte order mark. NaN and Infinity, which Python would accept, are
+    not JSON. Of duplicate keys the last one counts.
     """
     try:
         text = body.removeprefix(BOM_UTF8).decode()
@@ -68,8 +68,8 @@ def _check_structure(text: str) -> None:
     commas = text.count(",")
     if brackets <= MAX_DEPTH and colons <= MAX_DISTINCT_KEYS and commas <= MAX_VALUES:
         return
-    # The counts may come from the text of prompts. Look only at what is outside strings, for which escapes must
-    # go first: what is left of a run of backslashes decides whether a quote ends its string. Raw control
+    # The counts may come from the text of prompts. Look only at what is outside strings, for which escapes
+    # must go first: what is left of a run of backslashes decides whether a quote ends its string. Raw control
     # characters are not allowed in JSON strings, so they are free to stand for the escapes.
     plain = text.replace("\\\\", "\x00b").replace('\\"', "\x00q")
     if plain.count('"') > 2 * MAX_VALUES:

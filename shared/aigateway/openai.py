@@ -1,6 +1,7 @@
 """Parsing OpenAI requests: chat completions, completions and the Responses API.
 
-Only what a decision needs is read and checked; everything else is left to the provider, which knows its own fields.
+Only what a decision needs is read and checked; everything else is left to the provider, which knows its own
+fields.
 """
 
 from collections.abc import Mapping

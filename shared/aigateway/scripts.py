@@ -1,7 +1,8 @@
 """Telling which scripts a text is written in, at C speed.
 
-In UTF-16 the upper byte of a character names a block of 256, and nearly every script fills blocks of its own. So one
-slice and one translation turn a text into a string of script letters, on which `bytes.count` does the rest.
+In UTF-16 the upper byte of a character names a block of 256, and nearly every script fills blocks of its own.
+So one slice and one translation turn a text into a string of script letters, on which `bytes.count` does the
+rest.
 """
 
 import codecs

@@ -1,7 +1,7 @@
 """Signals: what one plugin tells the next, as request headers.
 
-Clients must not be able to forge them, so the first plugin removes every copy that arrives from outside, except the
-controls, which are the client's to send.
+Clients must not be able to forge them, so the first plugin removes every copy that arrives from outside,
+except the controls, which are the client's to send.
 """
 
 import re
@@ -52,8 +52,8 @@ _SAFE_TEXT = re.compile(r"[!-$&-~]{1,256}")
 def forgeable(names: Iterable[str]) -> list[str]:
     """Pick the header names that only plugins may set, in the order and spelling given.
 
-    That is every `x-ai-` header but the controls, known or not: a signal that a later version adds is protected
-    before it exists.
+    That is every `x-ai-` header but the controls, known or not: a signal that a later version adds is
+    protected before it exists.
     """
     return [
         name
@@ -70,8 +70,8 @@ def encode_share(value: float) -> str:
 def encode_text(text: str) -> str:
     """Make any text a safe header value that stays readable.
 
-    Visible ASCII stays as it is. Everything else, and `%` itself, becomes `%XX` per UTF-8 byte, as in a URL, so the
-    text can be had back. Longer than `MAX_TEXT_LENGTH` characters it is cut, never inside an escape.
+    Visible ASCII stays as it is. Everything else, and `%` itself, becomes `%XX` per UTF-8 byte, as in a URL,
+    so the text can be had back. Longer than `MAX_TEXT_LENGTH` characters it is cut, never inside an escape.
     """
     if _SAFE_TEXT.fullmatch(text):
         return text
@@ -87,5 +87,5 @@ def encode_text(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    """Write one character as `%XX` per byte; a lone surrogate, which has no UTF-8, as a question mark would be."""
+    """Write one character as `%XX` per byte; a lone surrogate, which has no UTF-8, as a question mark."""
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "replace"))

@@ -1,14 +1,17 @@
 """Estimating how many tokens a request costs, without a vocabulary.
 
-A tokenizer of the cl100k family cuts text into words, numbers, runs of punctuation and line breaks, and then words
-into pieces. The estimate counts what it would cut: spaces, letters, capitals, digits, punctuation and line breaks of
-ASCII text, and the characters of other scripts, each at its own rate. Pairs are counted beside single characters
-because a run of spaces, digits or signs costs less than its length.
+A tokenizer of the cl100k family cuts text into words, numbers, runs of punctuation and line breaks, and then
+words into pieces. The estimate counts what it would cut: spaces, letters, capitals, digits, punctuation and
+line breaks of ASCII text, and the characters of other scripts, each at its own rate. Pairs are counted beside
+single characters because a run of spaces, digits or signs costs less than its length.
 
-The rates were fitted, by least absolute relative error with equal weight for each kind, to about 1,600 texts: English
-prompts and prose, source code in several languages, JSON documents, Chinese articles and messages, and program
-messages in 19 other languages. None of them is among the texts in `tests/testdata/tokens`, which check the result.
+The rates were fitted, by least absolute relative error with equal weight for each kind, to about 1,600 texts:
+English prompts and prose, source code in several languages, JSON documents, Chinese articles and messages,
+and program messages in 19 other languages. None of them is among the texts in `tests/testdata/tokens`, which
+check the result.
 """
+
+import re
 
 from aigateway.chat import ChatRequest
 from aigateway.scripts import (
@@ -35,12 +38,12 @@ TOKENS_PER_REPLY = 3
 """What the opening of the answer costs, by the same rule."""
 
 SAMPLED_CHARACTERS = 16_384
-"""How much of a longer text is looked at: slices of this total length, spread evenly. Their rate goes for the rest."""
+"""How much of a longer text is looked at, in evenly spread slices; their rate goes for the rest."""
 
 _SLICES = 16
 
-_LOOKED_UP_CHARACTERS = 512
-"""Of a text in Chinese; the share of whole characters among so many is off by 2 % on average."""
+_LOOKED_UP_CHARACTERS = 256
+"""Of a text in Chinese; the share of whole characters among so many is off by 3 % on average."""
 
 _PER_ASCII = (
     (b" ", 0.570),
@@ -77,7 +80,8 @@ _PER_WHOLE_HAN = 0.786
 _PER_SPLIT_HAN = 2.413
 """A character that is split into the tokens of its bytes."""
 
-_WHOLE_HAN = frozenset(
+_WHOLE_HAN = re.compile(
+    "["
     "一万三上下不与专业东两个中串为主么义之也书了事二于五些交产享京人亿今介从他付代以们件价任份企优会传但"
     "位体何余作你使例供価保信修倍值停像元先入全公共关其具内円册再写出击分列则初利别到制前力功加务动動包化"
     "北区十午华单南即历原去县参及友反发取变口只可台右号司合同名后向否含听启告员周命和品哈商問器四回因国图"
@@ -89,6 +93,7 @@ _WHOLE_HAN = frozenset(
     "算管箱米类系素索约级线组经结给络统编网置美老考者而联能自至色节英藏行表装西要見见规视角解言計記話読计"
     "认议记论设证评试话询该详语误说请读调象责败账货购费资起超路身车转软载辑输达过运近还这进连述退送选通速"
     "造連道邮部都配释里重量金钟钮链销错键长開間関门闭问间队阳陆限院除雅集雷需非面音页项预频题额首验高黑"
+    "]+"
 )
 """The 549 Chinese characters that are tokens of cl100k_base."""
 
@@ -151,8 +156,11 @@ def _other_tokens(text: str, ascii_length: int) -> float:
     tokens += sum([rate * scripts.count(script) for script, rate in _PER_CHARACTER])
     han = scripts.count(HAN)
     if han:
-        # Which characters are whole is looked up for some of them, at even distances; their share goes for the rest.
+        # Which characters are whole is looked up for some of them, at even distances; their share goes for
+        # the rest.
         looked_up = text[:: len(text) // _LOOKED_UP_CHARACTERS + 1]
-        whole = sum(map(_WHOLE_HAN.__contains__, looked_up)) / max(1, scripts_of(looked_up).count(HAN))
+        whole = (len(looked_up) - len(_WHOLE_HAN.sub("", looked_up))) / max(
+            1, scripts_of(looked_up).count(HAN)
+        )
         tokens += han * (_PER_WHOLE_HAN * whole + _PER_SPLIT_HAN * (1 - whole))
     return tokens

@@ -2,19 +2,22 @@
 
     python tests/bench/classifier_quality.py DATA
 
-DATA is a folder with `routellm_mmlu_decontaminated.csv` and `routellm_gsm8k_decontaminated.csv`, which are the files
-of `routellm/evals/mmlu` and `routellm/evals/gsm8k` in the repository lm-sys/RouteLLM (Apache-2.0). Columns: domain,
-prompt, weak_correct, strong_correct.
+DATA is a folder with `routellm_mmlu_decontaminated.csv` and `routellm_gsm8k_decontaminated.csv`, which are
+the files of `routellm/evals/mmlu` and `routellm/evals/gsm8k` in the repository lm-sys/RouteLLM (Apache-2.0).
+Columns: domain, prompt, weak_correct, strong_correct.
 
 Two questions are asked:
 
-1. Does the domain of a prompt agree with the subject it was taken from? The subjects of law, medicine and computer
-   science are those that MMLU itself files under "law", "health" and "computer science" (Hendrycks et al., 2021); all
-   others are general. The measure is the mean F1 of the four classes. The word lists were checked against the half of
-   the prompts whose hash is even, so the half that counts is the other one.
-2. Does complexity tell when the strong model is worth its price? The measure is APGR as RouteLLM's evaluation defines
-   it: thresholds at the deciles of the score, the area under accuracy by share of strong calls, as a share of the way
-   from the weak model to the strong. 0.5 is chance. The goal is what the number of words alone reaches.
+1. Does the domain of a prompt agree with the subject it was taken from? The subjects of law, medicine and
+computer
+   science are those that MMLU itself files under "law", "health" and "computer science" (Hendrycks et al.,
+   2021); all others are general. The measure is the mean F1 of the four classes. The word lists were checked
+   against the half of the prompts whose hash is even, so the half that counts is the other one.
+2. Does complexity tell when the strong model is worth its price? The measure is APGR as RouteLLM's evaluation
+defines
+   it: thresholds at the deciles of the score, the area under accuracy by share of strong calls, as a share of
+   the way from the weak model to the strong. 0.5 is chance. The goal is what the number of words alone
+   reaches.
 """
 
 import csv
@@ -23,6 +26,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ai_nexus_classifier import Config, Verdict, classify_text
@@ -39,7 +43,12 @@ SUBJECTS = {
         "professional_medicine",
         "virology",
     },
-    "code": {"college_computer_science", "computer_security", "high_school_computer_science", "machine_learning"},
+    "code": {
+        "college_computer_science",
+        "computer_security",
+        "high_school_computer_science",
+        "machine_learning",
+    },
 }
 DOMAINS = ("code", "medical", "legal", "general")
 
@@ -116,10 +125,7 @@ def apgr(scores: Sequence[float], rows: Sequence[Row]) -> float:
         accuracy = sum(row.strong if use else row.weak for row, use in zip(rows, strong, strict=True))
         points.append((sum(strong) / len(rows), accuracy / len(rows)))
     points.sort()
-    area = sum(
-        (right - left) * (low + high) / 2
-        for (left, low), (right, high) in zip(points, points[1:], strict=False)
-    )
+    area = sum((right - left) * (low + high) / 2 for (left, low), (right, high) in pairwise(points))
     width = points[-1][0] - points[0][0]
     weakest = sum(row.weak for row in rows) / len(rows)
     strongest = sum(row.strong for row in rows) / len(rows)
@@ -132,6 +138,16 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     below = int(position)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+def complexity(row: Row) -> float:
+    """Score a prompt by its complexity."""
+    return row.verdict.complexity
+
+
+def word_count(row: Row) -> float:
+    """Score a prompt by its length, which is what complexity must not be worse than."""
+    return row.verdict.features.words
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -152,17 +168,14 @@ def main(arguments: Sequence[str]) -> int:
     print(f"development half, {len(development)} rows: macro-F1 {macro_f1(development):.4f}")
     print()
     print(f"APGR{'':<20}{'MMLU':>10}{'GSM8K':>10}")
-    for name, score in (
-        ("complexity", lambda row: row.verdict.complexity),
-        ("number of words", lambda row: row.verdict.features.words),
-    ):
-        figures = [apgr([score(row) for row in rows], rows) for rows in (mmlu, gsm8k)]
-        print(f"{name:<24}" + "".join(f"{figure:>10.4f}" for figure in figures))
+    for name, score in (("complexity", complexity), ("number of words", word_count)):
+        areas = [apgr([score(row) for row in rows], rows) for rows in (mmlu, gsm8k)]
+        print(f"{name:<24}" + "".join(f"{area:>10.4f}" for area in areas))
     print()
     goals = (
         Goal("domain macro-F1, rows not looked at", macro_f1(held_out), DOMAIN_GOAL),
-        Goal("APGR of complexity, MMLU", apgr([row.verdict.complexity for row in mmlu], mmlu), MMLU_GOAL),
-        Goal("APGR of complexity, GSM8K", apgr([row.verdict.complexity for row in gsm8k], gsm8k), GSM8K_GOAL),
+        Goal("APGR of complexity, MMLU", apgr([complexity(row) for row in mmlu], mmlu), MMLU_GOAL),
+        Goal("APGR of complexity, GSM8K", apgr([complexity(row) for row in gsm8k], gsm8k), GSM8K_GOAL),
     )
     for goal in goals:
         print(goal)

@@ -3,10 +3,11 @@
     python -m venv counting && counting/bin/pip install litellm
     counting/bin/python tests/testdata/tokens/count_tokens.py
 
-The litellm wheel carries the vocabulary, so nothing else is downloaded. With `--check` nothing is written, and the exit
-status says whether the counts on disk are right.
+The litellm wheel carries the vocabulary, so nothing else is downloaded. With `--check` nothing is written,
+and the exit status says whether the counts on disk are right.
 """
 
+import importlib
 import importlib.util
 import json
 import os
