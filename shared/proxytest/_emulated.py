@@ -148,23 +148,23 @@ class EmulatedCall:
     request: Decoder = field(default_factory=lambda: Decoder(is_response=False))
     was_reset: bool = False
     _is_answered: bool = False
+    _is_connected: bool = False
+    _unsent: bytes = b""
     _encoder: Encoder = field(default_factory=Encoder)
 
     def headers(self, cluster: str, headers: HeaderMap, end_stream: bool) -> None:
-        """Take the request's headers."""
+        """Take the request's headers; a connection for them is there with the next event, and not before."""
         self.cluster = cluster
-        self.request.feed(self._encoder.request(headers.pairs(), end_stream))
-        self._post_arrival()
+        self._write(self._encoder.request(headers.pairs(), end_stream))
+        self.owner.process.post(self._connected)
 
     def data(self, data: bytes, end_stream: bool) -> None:
         """Take a piece of the request's body."""
-        self.request.feed(self._encoder.data(data) + (self._encoder.end() if end_stream else b""))
-        self._post_arrival()
+        self._write(self._encoder.data(data) + (self._encoder.end() if end_stream else b""))
 
     def trailers(self, trailers: HeaderMap) -> None:
         """Take the request's trailers."""
-        self.request.feed(self._encoder.end(trailers.pairs()))
-        self._post_arrival()
+        self._write(self._encoder.end(trailers.pairs()))
 
     def reset(self) -> None:
         """Learn that the proxy is no longer interested, or close the connection: it comes to the same."""
@@ -194,8 +194,20 @@ class EmulatedCall:
         """Send the response's trailers."""
         self.owner.process.run(lambda: self.owner.stream.response_trailers(HeaderMap(trailers)))
 
-    def _post_arrival(self) -> None:
-        self.owner.process.post(lambda: self.owner.arrived(self))
+    def _write(self, data: bytes) -> None:
+        if self._is_connected:
+            self.request.feed(data)
+            self.owner.process.post(self._arrive)
+        else:
+            self._unsent += data
+
+    def _connected(self) -> None:
+        if not self.was_reset:
+            self._is_connected = True
+            self._write(self._unsent)
+
+    def _arrive(self) -> None:
+        self.owner.arrived(self)
 
 
 class EmulatedCallout:

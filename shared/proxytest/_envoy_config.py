@@ -81,8 +81,9 @@ def cluster(name: str, socket: str | None) -> Json:
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
-                # A connection for every request: what one scenario leaves behind cannot reach the next.
-                "common_http_protocol_options": {"max_requests_per_connection": 1},
+                # A connection for every request, and none kept that nobody took: what one request leaves
+                # behind cannot reach the next.
+                "common_http_protocol_options": {"max_requests_per_connection": 1, "idle_timeout": "0.001s"},
             }
         },
     }

@@ -294,5 +294,11 @@ SCENARIOS = (
         (head("GET", end=True), reply(), reply_body(b"x" * 3000), reply_body(b"y" * 3000)),
         setup="small",
     ),
+    Scenario(
+        "body/refused by the second filter before there is a connection",
+        "request_headers: ret 1; request_body: ret 1; request_body@end: ret 0",
+        (head(), body(b"x", end=True)),
+        b="request_body@1: reply 403 refused",
+    ),
     Scenario("body/GET has no body callbacks", "request_body: buf 0 0 1", GET),
 )

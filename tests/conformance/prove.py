@@ -1,4 +1,4 @@
-"""`python -m tests.conformance.prove`: show for real that the emulator tells the truth, with a figure per point."""
+"""`python -m tests.conformance.prove`: show that the emulator tells the truth, with a figure per point."""
 
 import os
 import re
