@@ -13,8 +13,12 @@ GUEST = """
 (module
   (memory (export "memory") 2)
   (global (export "__stack_pointer") (mut i32) (i32.const 4096))
+  (global (export "__heap_base") (mut i32) (i32.const 8192))
   (global $next (mut i32) (i32.const 65536))
   (global $posts (export "posts") (mut i32) (i32.const 0))
+  (global $freed (export "freed") (mut i32) (i32.const 0))
+  (func (export "free") (param i32)
+    (global.set $freed (i32.add (i32.mul (global.get $freed) (i32.const 100000)) (local.get 0))))
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (global.get $next)
     (global.set $next (i32.add (global.get $next) (local.get 3))))
@@ -33,10 +37,13 @@ class Host:
         guest = self._instance(linker, GUEST.format(functions=self._guest_functions()))
         linker.define_instance(self.store, "guest", guest)
         linker.define_instance(self.store, "main", guest)
-        memory, posts = guest.exports(self.store)["memory"], guest.exports(self.store)["posts"]
+        linker.define_instance(self.store, "libc", guest)
+        memory = guest.exports(self.store)["memory"]
+        posts, freed = guest.exports(self.store)["posts"], guest.exports(self.store)["freed"]
         assert isinstance(memory, wasmtime.Memory)
         assert isinstance(posts, wasmtime.Global)
-        self.memory, self.posts = memory, posts
+        assert isinstance(freed, wasmtime.Global)
+        self.memory, self.posts, self.freed = memory, posts, freed
         module = wasmtime.Module(self.store.engine, adapter.generate(self.world, wasi_functions or {}))
         for entry in module.imports:
             if entry.module in ("env", adapter.WASI_IN_HOST):
@@ -158,6 +165,22 @@ def test_parameters_pass_straight_through() -> None:
     host.call("host.increment-metric", 4, -3)
 
     assert host.calls == [("proxy_increment_metric", (4, -3))]
+
+
+def test_copies_made_for_a_host_call_are_freed_after_it() -> None:
+    host = Host()
+
+    host.call("host.add-header-map-value", 0, 9000, 3, 9500, 5)
+
+    assert host.freed.value(host.store) == 9000_09500
+
+
+def test_an_empty_list_that_points_nowhere_is_not_freed() -> None:
+    host = Host()
+
+    host.call("host.get-property", 1, 0, 100)
+
+    assert host.freed.value(host.store) == 0
 
 
 def test_every_callback_is_followed_by_its_post_return() -> None:

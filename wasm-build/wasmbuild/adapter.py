@@ -5,8 +5,10 @@ It is WebAssembly text made from the WIT world and holds four things.
 - Exports ``proxy_on_*``: call the lifted export of the same name, then its post-return, without which the
   shadow stack leaks a little per call until every call fails.
 - Host functions: each WIT host function as componentize-py lowers it, calling ``env.proxy_*``. Parameters
-  pass straight through. A result tuple lies behind a return pointer as the canonical ABI lays it out; the
-  status is stored there, and the host gets pointers to the places behind it.
+  pass straight through; lists among them are freed afterwards, because componentize-py 0.25 copies each
+  ``bytes`` argument and forgets the copy (some 200 bytes a request, for ever). A result tuple lies behind a
+  return pointer as the canonical ABI lays it out; the status is stored there, and the host gets pointers to
+  the places behind it.
 - Memory: the host allocates through ``proxy_on_memory_allocate`` while a guest call is in flight. That is the
   component's ``cabi_realloc``, so what the host hands over is owned and freed by the canonical ABI.
 - WASI: what the interpreter may still ask for at run time. See `wasi`.
@@ -16,6 +18,15 @@ Layout rules: WebAssembly component model, CanonicalABI.md, flattening and tuple
 
 from . import wasi, wit
 from .binary import FuncType
+
+_FREE = """
+(import "libc" "free" (func $libc.free (param i32)))
+(import "main" "__heap_base" (global $heap_base (mut i32)))
+
+;; Free a copy that was made for a host call. An empty list may point nowhere.
+(func $free (param $copy i32)
+  (if (i32.ge_u (local.get $copy) (global.get $heap_base)) (then (call $libc.free (local.get $copy)))))
+"""
 
 ABI_MARKERS = ("proxy_abi_version_0_2_100", "proxy_abi_version_0_2_1")
 """A host picks the first marker it knows, in export order: Higress the first, stock Envoy the second."""
@@ -56,12 +67,13 @@ def _host_function(function: wit.Function) -> tuple[str, str]:
         f"(func $env.{function.abi_name}{_signature(host_params, ['i32'])}))"
     )
     pushed = [f"(local.get {index})" for index in range(len(params))]
+    freed = _freed(function.params)
     name = f'(func (export "host.{function.name}")'
     if not outputs:
-        return (
-            imported,
-            f"{name}{_signature(params, ['i32'])}\n  (call $env.{function.abi_name} {' '.join(pushed)}))",
-        )
+        call = f"(call $env.{function.abi_name} {' '.join(pushed)})"
+        # The status stays on the stack while the parameters are freed.
+        body = "\n  ".join([call, *freed])
+        return imported, f"{name}{_signature(params, ['i32'])}\n  {body})"
 
     pointer = f"(local.get {len(params)})"
     clear, places = [], []
@@ -72,8 +84,18 @@ def _host_function(function: wit.Function) -> tuple[str, str]:
             clear.append(f"({store} offset={offset + 4 * part} {pointer} {zero})")
             places.append(f"(i32.add {pointer} (i32.const {offset + 4 * part}))")
     call = f"(call $env.{function.abi_name} {' '.join(pushed + places)})"
-    body = "\n  ".join([*clear, f"(i32.store {pointer} {call})"])
+    body = "\n  ".join([*clear, f"(i32.store {pointer} {call})", *freed])
     return imported, f"{name}{_signature([*params, 'i32'], [])}\n  {body})"
+
+
+def _freed(types: tuple[str, ...]) -> list[str]:
+    """Return the calls that free the lists among the parameters."""
+    calls, index = [], 0
+    for one in types:
+        if one == "list<u8>":
+            calls.append(f"(call $free (local.get {index}))")
+        index += len(_FLAT[one])
+    return calls
 
 
 def host_signatures(world: wit.World) -> dict[str, str]:
@@ -130,7 +152,7 @@ def generate(world: wit.World, expected: dict[str, tuple[list[str], list[str]]])
     functions += [
         wasi.function(name, params, results) for name, (params, results) in sorted(expected.items())
     ]
-    return "\n".join(["(module", *imports, wasi.HOST_IMPORTS, wasi.PRELUDE, *functions, ")"])
+    return "\n".join(["(module", *imports, wasi.HOST_IMPORTS, _FREE, wasi.PRELUDE, *functions, ")"])
 
 
 def exports(world: wit.World) -> list[str]:

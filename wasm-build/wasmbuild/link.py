@@ -50,6 +50,8 @@ def _roles(parts: list[component.Instance], guest: str) -> dict[int, str]:
             roles[instance.number] = "main"
         elif any(name.startswith(f"{guest}#") for name in names):
             roles[instance.number] = "guest"
+        elif "free" in names and "malloc" in names:
+            roles[instance.number] = "libc"
         else:
             roles[instance.number] = f"module{instance.number}"
     for role in ("main", "guest"):
