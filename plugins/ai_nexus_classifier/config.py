@@ -164,11 +164,14 @@ def _word_lists(
     reader: Reader, key: str, default: Mapping[str, tuple[str, ...]]
 ) -> Mapping[str, tuple[str, ...]]:
     instead, beside = reader.table(key), reader.table(f"extra_{key}")
-    lists = {}
-    for field_name in FIELDS:
-        for source in (instead, beside):
-            for index, term in enumerate(source.strings(field_name, ())):
-                if not is_searchable(term):
-                    source.refuse(f"{field_name}[{index}]", "a term with a letter or digit", term)
-        lists[field_name] = instead.strings(field_name, default[field_name]) + beside.strings(field_name, ())
-    return lists
+    return {
+        name: _searchable(instead, name, default[name]) + _searchable(beside, name, ()) for name in FIELDS
+    }
+
+
+def _searchable(lists: Reader, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    terms = lists.strings(name, default)
+    for term in terms:
+        if not is_searchable(term):
+            lists.refuse(name, "terms with a letter or digit", term)
+    return terms

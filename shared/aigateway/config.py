@@ -99,8 +99,8 @@ class Reader:
             and (at_most is None or value <= at_most)
         ):
             return value
-        upper = f" and at most {at_most}" if at_most is not None else ""
-        return self._wrong(key, f"a whole number of at least {at_least}{upper}", value, default)
+        span = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        return self._wrong(key, f"a whole number {span}", value, default)
 
     def number(
         self,
@@ -115,12 +115,7 @@ class Reader:
         value = self._take(key)
         if value is None:
             return default
-        bounds = [
-            f"{name} {bound:g}"
-            for name, bound in (("above", above), ("of at least", at_least), ("of at most", at_most))
-            if bound is not None
-        ]
-        expected = f"a number {' and '.join(bounds)}".rstrip()
+        expected = _number_within(above, at_least, at_most)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return self._wrong(key, expected, value, default)
         try:
@@ -204,3 +199,15 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     """Offer the known name that *name* is most likely a slip of, or nothing."""
     close = difflib.get_close_matches(name, known, n=1)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _number_within(above: float | None, at_least: float | None, at_most: float | None) -> str:
+    """Say which numbers are expected: `a number above 0`, `a number from 0 to 1`."""
+    if at_least is not None and at_most is not None:
+        return f"a number from {at_least:g} to {at_most:g}"
+    bounds = [
+        f"{name} {bound:g}"
+        for name, bound in (("above", above), ("of at least", at_least), ("of at most", at_most))
+        if bound is not None
+    ]
+    return f"a number {' and '.join(bounds)}".rstrip()
