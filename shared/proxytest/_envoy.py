@@ -30,13 +30,13 @@ from ._wasm import WasmModule
 from ._wire import Connection, Wire
 
 _SETTLE_TIMEOUT_S = 10.0
-_QUIET_ROUNDS = 2
+_QUIET_ROUNDS = 3
 _QUIET_ROUNDS_AFTER_CLOSE = 8
 _NUMBERS = itertools.count(1)
 _LEVELS = {level.name.lower(): level for level in LogLevel} | {"warning": LogLevel.WARN}
-_BYTE_PATTERN = (
-    r"^(http\.{name}\.downstream_cx_[rt]x_bytes_total"
-    r"|cluster\..*\.upstream_(cx_[rt]x_bytes_total|rq_pending_active))$"
+_BOOKS_PATTERN = (
+    r"^(http\.{name}\.downstream_cx_([rt]x_bytes_total|active)"
+    r"|cluster\..*\.upstream_(cx_[rt]x_bytes_total|cx_active|rq_pending_active))$"
 )
 
 
@@ -80,7 +80,7 @@ class EnvoyDeployment:
         self._has_closed = False
         self._log_start = self._envoy.log_path.stat().st_size
         self._listening: set[str] = set()
-        self._base = self._byte_counts()
+        self._base = self._books()
         self._stats_base = self._read_stats()
         try:
             self.apply(setup)
@@ -164,12 +164,13 @@ class EnvoyDeployment:
         quiet, last = 0, None
         while time.monotonic() < deadline:
             self._ask("fence.sock", [], None)
-            counts = self._byte_counts()
+            counts = self._books()
             with self._wire.lock:
                 clients, servers = self._wire.clients, self._wire.servers
-                ours = (clients.sent, clients.received, servers.received, servers.sent)
-            theirs = tuple(now - base for now, base in zip(counts[:4], self._base[:4], strict=True))
-            agrees = ours == theirs and counts[4] == 0
+                bytes_of_ours = (clients.sent, clients.received, servers.received, servers.sent)
+                ours = (*bytes_of_ours, clients.open, servers.open, 0)
+            theirs = tuple(now - base for now, base in zip(counts, self._base, strict=True))
+            agrees = ours == theirs
             quiet = quiet + 1 if (ours, counts) == last else 0
             last = (ours, counts)
             if quiet >= (_QUIET_ROUNDS if agrees else _QUIET_ROUNDS_AFTER_CLOSE) and (
@@ -255,8 +256,8 @@ class EnvoyDeployment:
 
         return received
 
-    def _byte_counts(self) -> tuple[int, int, int, int, int]:
-        stats = self._envoy.stats(_BYTE_PATTERN.replace("{name}", self._name))
+    def _books(self) -> tuple[int, ...]:
+        stats = self._envoy.stats(_BOOKS_PATTERN.replace("{name}", self._name))
 
         def total(suffix: str) -> int:
             return sum(int(value) for name, value in stats.items() if name.endswith(suffix))
@@ -266,6 +267,8 @@ class EnvoyDeployment:
             total(".downstream_cx_tx_bytes_total"),
             total(".upstream_cx_tx_bytes_total"),
             total(".upstream_cx_rx_bytes_total"),
+            total(".downstream_cx_active"),
+            total(".upstream_cx_active"),
             total(".upstream_rq_pending_active"),
         )
 

@@ -33,16 +33,19 @@ class Connection:
         """Close the connection at once."""
         if self.is_open:
             self.is_open = False
+            self.counters.open -= 1
             with contextlib.suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(slots=True)
 class Counters:
-    """Bytes over all connections of one kind, since the start."""
+    """Bytes over all connections of one kind, and how many of them there are."""
 
     sent: int = 0
     received: int = 0
+    open: int = 0
+    """Connections that neither side has closed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +101,7 @@ class Wire:
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(path)
         connection = Connection(sock, received, self.clients)
+        self.clients.open += 1
         self._watch(sock, connection)
         return connection
 
@@ -124,6 +128,7 @@ class Wire:
         except OSError:
             return
         connection = Connection(sock, lambda _: None, self.servers)
+        self.servers.open += 1
         with self.lock:
             connection.received = accepted(connection)
         self._watch(sock, connection)
@@ -138,7 +143,9 @@ class Wire:
                 connection.received(data)
                 connection.counters.received += len(data)
                 return
-            connection.is_open = False
+            if connection.is_open:
+                connection.is_open = False
+                connection.counters.open -= 1
             self._selector.unregister(connection.sock)
             connection.sock.close()
             connection.received(None)

@@ -13,6 +13,7 @@ NOT_COMPARED = frozenset({b"connection", b"date", b"keep-alive", b"server", b"tr
 """Headers that belong to a connection or to the moment, not to the message."""
 
 
+_SECOND_LOOK_S = 0.02
 _OF_THE_MOMENT = re.compile(r"(date|x-envoy-upstream-service-time)=[^|]*")
 
 
@@ -112,6 +113,10 @@ def wait(seconds: float) -> Step:
 def _at_server(callout: bool, act: Callable[[Call], None]) -> Step:
     def step(session: Session) -> None:
         call = session.find(callout)
+        if call is None:
+            # A second look: on a real host the request may be on its way still.
+            session.deployment.advance(_SECOND_LOOK_S)
+            call = session.find(callout)
         if call is None:
             session.notes.append("no request at the server")
         elif not call.was_reset:
