@@ -50,7 +50,7 @@ check: setup ## Check format, lint, types and import contracts
 	$(VENV)/bin/lint-imports
 
 bench: build ## Measure the cost of the filters beside Envoy without them, in one run
-	$(RUN) tests/bench/gateway_load.py
+	$(RUN) tests/bench/gateway_cost.py
 
 prove-gateway: build ## Show that the gateway does what issue 2 asks (DATA=path of the data sets)
 	$(RUN) tests/prove/gateway.py --data $(DATA)
