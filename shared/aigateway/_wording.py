@@ -9,7 +9,7 @@ _QUOTED_LENGTH = 60
 def kind_of(value: object) -> str:
     """Name the JSON type of *value* without its content, so that a prompt never gets into a message."""
     if value is None:
-        return "null"
+        return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
