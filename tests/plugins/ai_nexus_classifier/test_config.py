@@ -105,7 +105,8 @@ def test_all_problems_are_said_at_once() -> None:
             "on_invlid": "pass",
         }
     ) == [
-        "prompt_scope: expected 'last_user', 'all_user' or 'conversation', got the string 'last', did you mean 'last_user'?",
+        "prompt_scope: expected 'last_user', 'all_user' or 'conversation', got the string 'last', "
+        "did you mean 'last_user'?",
         "max_body_bytes: expected a whole number of at least 1, got the number 0",
         "on_invlid: unknown key, did you mean 'on_invalid'?",
         "weights.code: expected a number from -1000 to 1000, got the string 'high'",

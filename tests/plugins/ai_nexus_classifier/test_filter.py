@@ -151,6 +151,63 @@ def test_or_passes_when_so_configured(gateway: Gateway) -> None:
     assert gateway.metrics["ai_nexus_classifier.passed"] == 1
 
 
+def test_the_deepest_json_allowed_is_classified(gateway: Gateway) -> None:
+    gateway.load(NAME)
+    schema: dict[str, object] = {}
+    for _ in range(190):
+        schema = {"properties": schema}
+
+    exchange = gateway.post(CHAT, json=chat("hi", tools=[{"function": {"parameters": schema}}]))
+
+    assert exchange.reply.status == 200
+    assert exchange.upstream is not None
+    assert exchange.upstream.headers["x-ai-needs"] == "tools"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        chat("\ud800\0" * 100),
+        chat([{"type": "image_url", "image_url": {"url": "data:" + "A" * 8_000_000}}]),
+        chat("分析这份合同" * 300_000),
+        {"messages": [{"role": "user", "content": "hi"}] * 10_000},
+        {"prompt": [17] * 200_000},
+    ],
+)
+def test_large_and_odd_requests_are_classified(gateway: Gateway, body: dict[str, object]) -> None:
+    gateway.configure(buffer_limit=32 * 1024 * 1024)
+    gateway.load(NAME)
+    path = CHAT if "messages" in body else "/v1/completions"
+
+    exchange = gateway.post(path, json=body)
+
+    assert exchange.reply.status == 200
+    assert exchange.upstream is not None
+    assert "x-ai-complexity" in exchange.upstream.headers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 500_000,
+        b'{"a":' * 100_000,
+        b'{"messages": [' + b"[]," * 1_000_001 + b"[]]}",
+        b"{" + b",".join(b'"%d": 0' % index for index in range(100_000)) + b"}",
+        b'{"a": ' + b"9" * 100_000 + b"}",
+        b'"' * 3_000_000,
+    ],
+)
+def test_attacks_are_refused_and_the_next_request_is_served(gateway: Gateway, body: bytes) -> None:
+    gateway.configure(buffer_limit=32 * 1024 * 1024)
+    gateway.load(NAME)
+
+    attack = gateway.post(CHAT, headers={"content-type": "application/json"}, body=body)
+    after = gateway.post(CHAT, json=chat("hi"))
+
+    assert attack.reply.status == 400
+    assert after.reply.status == 200
+
+
 @pytest.mark.parametrize("in_chunks", [False, True])
 def test_a_large_body_is_refused(gateway: Gateway, in_chunks: bool) -> None:
     gateway.load(NAME, {"max_body_bytes": 100})
