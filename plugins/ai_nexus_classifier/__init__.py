@@ -8,10 +8,10 @@
 Importing this package needs no proxy; `ai_nexus_classifier.filter` is the adapter that runs inside one.
 """
 
-from ai_nexus_classifier.classifier import Domain, Latency, Verdict, classify, classify_text
-from ai_nexus_classifier.config import Caps, Config, FollowUp, Weights
-from ai_nexus_classifier.features import Features
-from ai_nexus_classifier.intake import examine, wants_body
+from .classifier import Domain, Latency, Verdict, classify, classify_text
+from .config import Caps, Config, FollowUp, Weights
+from .features import Features
+from .intake import examine, wants_body
 
 __all__ = [
     "Caps",

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ai_nexus_classifier.config import Config
-from ai_nexus_classifier.features import Features, measure
 from aigateway import signals
 from aigateway.chat import ChatRequest, Need, Role, Turn
 from aigateway.tokens import estimate_prompt_tokens
+
+from .config import Config
+from .features import Features, measure
 
 __all__ = ["Domain", "Latency", "Verdict", "classify", "classify_text", "headers"]
 

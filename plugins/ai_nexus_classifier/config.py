@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-from ai_nexus_classifier import word_lists
-from ai_nexus_classifier.features import CHANCE_WORDS
-from ai_nexus_classifier.lexicon import CODE, FIELDS, INSTRUCTION, LEGAL, MEDICAL, Lexicon, is_searchable
 from aigateway.config import Reader
+
+from . import word_lists
+from .features import CHANCE_WORDS
+from .lexicon import CODE, FIELDS, INSTRUCTION, LEGAL, MEDICAL, Lexicon, is_searchable
 
 __all__ = ["Caps", "Config", "FollowUp", "OnRefusable", "PromptScope", "Weights"]
 

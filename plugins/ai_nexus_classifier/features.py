@@ -21,8 +21,9 @@ import re
 from dataclasses import dataclass
 from operator import attrgetter
 
-from ai_nexus_classifier.lexicon import CODE, INSTRUCTION, LEGAL, MEDICAL, TERM_WORTH, Lexicon, split_words
 from aigateway.scripts import HAN, KANA, SOUTHEAST_ASIAN, scripts_of
+
+from .lexicon import CODE, INSTRUCTION, LEGAL, MEDICAL, TERM_WORTH, Lexicon, split_words
 
 __all__ = ["CHANCE_WORDS", "CHARACTERS_PER_WORD", "WINDOW_CHARACTERS", "Features", "measure"]
 

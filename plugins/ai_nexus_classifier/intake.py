@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from ai_nexus_classifier.classifier import classify, headers
-from ai_nexus_classifier.config import Config
 from aigateway.formats import format_of_body, format_of_path, is_other_api, read_request
 from aigateway.json_body import decode_json
 from aigateway.refusals import InvalidRequestError, Refusal
+
+from .classifier import classify, headers
+from .config import Config
 
 __all__ = ["examine", "too_large", "wants_body"]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from aigateway._wording import kind_of
-from aigateway.refusals import InvalidRequestError
+from ._wording import kind_of
+from .refusals import InvalidRequestError
 
 MAX_TOKENS_LIMIT = 1_000_000_000
 """An output limit beyond this is a slip; as a header it would also be a burden."""

@@ -7,8 +7,8 @@ that do not clash. One table of part types therefore serves all of them, also fo
 import json
 from collections.abc import Mapping
 
-from aigateway import _fields
-from aigateway.chat import ChatRequest, Format, Need, Role, Turn
+from . import _fields
+from .chat import ChatRequest, Format, Need, Role, Turn
 
 IMAGE_TOKENS = 765
 """A 1,024 x 1,024 image in high detail: 85 + 4 tiles x 170 (OpenAI's rule for the GPT-4 family)."""
@@ -25,7 +25,7 @@ _BASE64_PER_S_COMPRESSED = 21_333
 """Base64 characters per second of audio: 24 kHz of 16 bits, and 128 kbit/s for what is compressed."""
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text", "summary_text", "refusal", "thinking"})
-_IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
+_IMAGE_PARTS = frozenset({"image_url", "input_image", "image", "computer_screenshot"})
 _FILE_PARTS = frozenset({"file", "input_file", "document"})
 _TOOL_CALLS = frozenset({"tool_use", "server_tool_use", "function_call", "custom_tool_call", "mcp_tool_use"})
 
@@ -38,11 +38,7 @@ _ROLES = {
     "tool": Role.TOOL,
     "function": Role.TOOL,
 }
-
-
-def role_named(name: str) -> Role:
-    """Map a role of any dialect; an unknown one counts as the user's, so that its text is looked at."""
-    return _ROLES.get(name, Role.USER)
+"""The roles of all dialects; an unknown one counts as the user's, so that its text is looked at."""
 
 
 class Gathering:
@@ -68,7 +64,28 @@ class Gathering:
             needs=frozenset(self.needs),
         )
 
-    def message(self, role: Role, content: object, path: str) -> None:
+    def conversation(self, messages: object) -> None:
+        """Add all messages of a chat, with the tool calls that OpenAI keeps beside the content."""
+        if not isinstance(messages, list) or not messages:
+            raise _fields.wrong("messages", "an array of messages", messages)
+        for index, item in enumerate(messages):
+            path = f"messages[{index}]"
+            message = _fields.mapping(item, path)
+            self.message(message, path)
+            for at, call in enumerate(_fields.array(message, "tool_calls", f"{path}.")):
+                self.tool_call(_fields.mapping(call, f"{path}.tool_calls[{at}]"))
+            earlier = message.get("function_call")
+            if isinstance(earlier, dict):
+                self.tool_call(earlier)
+
+    def message(self, message: Mapping[str, object], path: str) -> None:
+        """Add a message with a role and content."""
+        role = message.get("role")
+        if not isinstance(role, str):
+            raise _fields.wrong(f"{path}.role", "a string", role)
+        self.turn(_ROLES.get(role, Role.USER), message.get("content"), f"{path}.content")
+
+    def turn(self, role: Role, content: object, path: str) -> None:
         """Add a turn with *content*: a string, a list of parts, or null."""
         if content is None:
             text = ""
@@ -115,10 +132,8 @@ class Gathering:
             where = f"{path}[{index}]"
             fields = _fields.mapping(part, where)
             kind = _fields.string(fields, "type", f"{where}.")
-            if kind is None:
-                kind = "text"
-            if kind in _TEXT_PARTS:
-                key = "text" if kind not in ("refusal", "thinking") else kind
+            if kind is None or kind in _TEXT_PARTS:
+                key = kind if kind in ("refusal", "thinking") else "text"
                 texts.append(_fields.string(fields, key, f"{where}.") or "")
             elif kind in _IMAGE_PARTS:
                 self._image(fields)
@@ -139,7 +154,7 @@ class Gathering:
             content = [
                 part for part in content if not (isinstance(part, dict) and part.get("type") == "tool_result")
             ]
-        self.message(Role.TOOL, content, path)
+        self.turn(Role.TOOL, content, path)
 
     def _image(self, fields: Mapping[str, object]) -> None:
         self.needs.add(Need.VISION)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from aigateway import _fields
-from aigateway._gathering import Gathering, role_named
-from aigateway.chat import ChatRequest, Format, Need, Role
+from . import _fields
+from ._gathering import Gathering
+from .chat import ChatRequest, Format, Need, Role
 
 __all__ = ["read_messages"]
 
@@ -14,17 +14,8 @@ def read_messages(body: Mapping[str, object]) -> ChatRequest:
     gathering = Gathering()
     system = body.get("system")
     if system is not None:
-        gathering.message(Role.SYSTEM, system, "system")
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise _fields.wrong("messages", "an array of messages", messages)
-    for index, message in enumerate(messages):
-        path = f"messages[{index}]"
-        fields = _fields.mapping(message, path)
-        role = fields.get("role")
-        if not isinstance(role, str):
-            raise _fields.wrong(f"{path}.role", "a string", role)
-        gathering.message(role_named(role), fields.get("content"), f"{path}.content")
+        gathering.turn(Role.SYSTEM, system, "system")
+    gathering.conversation(body.get("messages"))
     gathering.tools(_fields.array(body, "tools"))
     wanted = body.get("output_format")
     if isinstance(wanted, dict) and wanted.get("type") == "json_schema":

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from aigateway._wording import describe, one_of
+from ._wording import describe, one_of
 
 __all__ = ["ConfigError", "Problem", "Reader"]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from aigateway.anthropic import read_messages
-from aigateway.chat import ChatRequest, Format
-from aigateway.openai import read_chat, read_completion, read_responses
+from .anthropic import read_messages
+from .chat import ChatRequest, Format
+from .openai import read_chat, read_completion, read_responses
 
 __all__ = ["format_of_body", "format_of_path", "is_other_api", "read_request"]
 

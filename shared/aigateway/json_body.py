@@ -17,7 +17,7 @@ from codecs import BOM_UTF8
 from itertools import groupby
 from typing import NoReturn
 
-from aigateway.refusals import InvalidRequestError, Refusal
+from .refusals import InvalidRequestError, Refusal
 
 __all__ = ["MAX_DEPTH", "MAX_DISTINCT_KEYS", "MAX_VALUES", "decode_json"]
 

@@ -6,32 +6,19 @@ fields.
 
 from collections.abc import Mapping
 
-from aigateway import _fields
-from aigateway._gathering import Gathering, role_named
-from aigateway.chat import ChatRequest, Format, Need, Role, Turn
+from . import _fields
+from ._gathering import Gathering
+from .chat import ChatRequest, Format, Need, Role, Turn
 
 __all__ = ["read_chat", "read_completion", "read_responses"]
 
-_JSON_FORMATS = frozenset({"json_object", "json_schema"})
+_JSON_FORMATS = ("json_object", "json_schema")
 
 
 def read_chat(body: Mapping[str, object]) -> ChatRequest:
     """Read the body of `POST /v1/chat/completions`."""
     gathering = Gathering()
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise _fields.wrong("messages", "an array of messages", messages)
-    for index, message in enumerate(messages):
-        path = f"messages[{index}]"
-        fields = _fields.mapping(message, path)
-        role = fields.get("role")
-        if not isinstance(role, str):
-            raise _fields.wrong(f"{path}.role", "a string", role)
-        gathering.message(role_named(role), fields.get("content"), f"{path}.content")
-        for at, call in enumerate(_fields.array(fields, "tool_calls", f"{path}.")):
-            gathering.tool_call(_fields.mapping(call, f"{path}.tool_calls[{at}]"))
-        if isinstance(earlier := fields.get("function_call"), dict):
-            gathering.tool_call(earlier)
+    gathering.conversation(body.get("messages"))
     gathering.tools(_fields.array(body, "tools") + _fields.array(body, "functions"))
     _output_format(gathering, body.get("response_format"))
     if "audio" in _fields.array(body, "modalities"):
@@ -49,15 +36,19 @@ def read_completion(body: Mapping[str, object]) -> ChatRequest:
         prompt = []
     elif not isinstance(prompt, list):
         raise _fields.wrong("prompt", "a string, an array of strings or token ids", prompt)
+    texts = []
     for index, item in enumerate(prompt):
         if isinstance(item, str):
-            gathering.turns.append(Turn(Role.USER, item))
+            texts.append(item)
         elif isinstance(item, list):
             gathering.token_ids += len(item)
         elif isinstance(item, int) and not isinstance(item, bool):
             gathering.token_ids += 1
         else:
             raise _fields.wrong(f"prompt[{index}]", "a string, a token id or an array of token ids", item)
+    if texts:
+        # Prompts in one request follow each other no more than they follow those of another request.
+        gathering.turns.append(Turn(Role.USER, "\n".join(texts)))
     return _finished(gathering, Format.COMPLETION, body, "max_tokens")
 
 
@@ -89,15 +80,12 @@ def read_responses(body: Mapping[str, object]) -> ChatRequest:
 def _responses_item(gathering: Gathering, item: Mapping[str, object], path: str) -> None:
     kind = _fields.string(item, "type", f"{path}.") or "message"
     if kind == "message":
-        role = item.get("role")
-        if not isinstance(role, str):
-            raise _fields.wrong(f"{path}.role", "a string", role)
-        gathering.message(role_named(role), item.get("content"), f"{path}.content")
+        gathering.message(item, path)
     elif kind.endswith("_output"):
         gathering.needs.add(Need.TOOLS)
         output = item.get("output")
         # Computer use answers with one screenshot object instead of a list of parts.
-        gathering.message(Role.TOOL, [output] if isinstance(output, dict) else output, f"{path}.output")
+        gathering.turn(Role.TOOL, [output] if isinstance(output, dict) else output, f"{path}.output")
     elif kind.endswith("_call"):
         gathering.tool_call(item)
 

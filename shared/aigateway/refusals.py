@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from aigateway._wording import kind_of
+from ._wording import kind_of
 
 __all__ = ["InvalidRequestError", "Refusal"]
 

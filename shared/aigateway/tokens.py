@@ -13,8 +13,8 @@ check the result.
 
 import re
 
-from aigateway.chat import ChatRequest
-from aigateway.scripts import (
+from .chat import ChatRequest, Format
+from .scripts import (
     CYRILLIC,
     GREEK_TO_ARABIC,
     HAN,
@@ -132,7 +132,9 @@ def estimate_prompt_tokens(request: ChatRequest) -> int:
     """Estimate what the input of *request* costs, with its frame, its tools, images and audio."""
     texts = [turn.text for turn in request.turns]
     texts += request.payloads
-    frame = len(request.turns) * TOKENS_PER_TURN + TOKENS_PER_REPLY
+    frame = 0
+    if request.format is not Format.COMPLETION:
+        frame = len(request.turns) * TOKENS_PER_TURN + TOKENS_PER_REPLY
     return estimate_tokens("\n".join(texts)) + frame + request.media_tokens + request.token_ids
 
 

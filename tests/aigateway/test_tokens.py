@@ -87,6 +87,12 @@ def test_messages_cost_their_frames() -> None:
     assert cost(*[""] * 10) - cost(*[""] * 9) >= TOKENS_PER_TURN
 
 
+def test_a_completion_has_no_frame() -> None:
+    request = ChatRequest(format=Format.COMPLETION, turns=(Turn(Role.USER, "Hello"),))
+
+    assert estimate_prompt_tokens(request) == estimate_tokens("Hello")
+
+
 def test_payloads_media_and_token_ids_are_added() -> None:
     bare = ChatRequest(format=Format.CHAT, turns=(Turn(Role.USER, "Hello there"),))
     laden = ChatRequest(

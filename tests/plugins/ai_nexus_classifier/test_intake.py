@@ -155,10 +155,14 @@ def test_the_same_request_gets_the_same_verdict_in_every_format(text: str) -> No
         ("/my/llm", {"prompt": text}),
     ]
 
-    verdicts = [examine(path, json.dumps(body).encode(), CONFIG) for path, body in requests]
+    verdicts = [dict(examine(path, json.dumps(body).encode(), CONFIG)) for path, body in requests]
+    tokens = [int(verdict.pop("x-ai-prompt-tokens")) for verdict in verdicts]
 
     assert all(verdict == verdicts[0] for verdict in verdicts)
-    assert len(verdicts[0]) == 4
+    assert set(verdicts[0]) == {"x-ai-complexity", "x-ai-domain", "x-ai-latency"}
+    frame = max(tokens) - min(tokens)  # A completion has none.
+    assert frame == 7
+    assert set(tokens) == {max(tokens), min(tokens)}
 
 
 def test_instructions_beside_and_among_the_messages_are_the_same() -> None:
