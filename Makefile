@@ -5,10 +5,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 MODULE := build/ai-nexus.wasm
 PLUGINS := ai_nexus_classifier
+EXAMPLES := $(foreach name,add_header rewrite_body rate_limit,examples/$(name)/$(name).py)
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build contents run test test-unit test-envoy check format lock bench prove-gateway clean
+.PHONY: help setup build contents run test test-unit test-module test-conformance test-envoy check format lock bench \
+	prove-gateway prove-conformance clean
 
 ##@ Use
 
@@ -35,12 +37,20 @@ run: build ## Start fake providers and Envoy with the filters (GATEWAY_PORT, ADM
 
 ##@ Prove
 
-test: check test-unit test-envoy ## Run everything: checks, unit tests, the module, real Envoy
+test: check test-unit test-module test-conformance test-envoy ## Run everything: checks, units, the module, real Envoy
 
-test-unit: setup ## Run the tests that need no module and no proxy
-	$(RUN) -m pytest --ignore=tests/envoy
+test-unit: setup ## Run the tests that need neither module nor proxy, in seconds
+	$(RUN) -m pytest tests/aigateway tests/plugins tests/proxywasm tests/nexus tests/wasmbuild examples
 
-test-envoy: build ## Run the tests against a real Envoy
+test-module: build ## Run whole builds, the emulator, modules of other SDKs, the examples on three hosts
+	@$(RUN) -m wasmbuild $(EXAMPLES) -o build/examples.wasm --cache build/.wasmbuild
+	$(RUN) -m pytest examples --hosts wasm,envoy --module build/examples.wasm
+	$(RUN) -m pytest tests/build tests/proxytest
+
+test-conformance: build ## Compare the emulator with Envoy: the same scenarios on three hosts
+	$(RUN) -m pytest tests/conformance
+
+test-envoy: build ## Run the gateway's tests against a real Envoy
 	$(RUN) -m pytest tests/envoy
 
 check: setup ## Check format, lint, types and import contracts
@@ -54,6 +64,9 @@ bench: build ## Measure the cost of the filters beside Envoy without them, in on
 
 prove-gateway: build ## Show that the gateway does what issue 2 asks (DATA=path of the data sets)
 	$(RUN) tests/prove/gateway.py --data $(DATA)
+
+prove-conformance: build ## Show that the emulator tells the truth, as issue 3 asks
+	$(RUN) -m tests.conformance.prove
 
 ##@ Maintain
 
