@@ -48,6 +48,7 @@ test-module: build ## Run whole builds, the emulator, modules of other SDKs, the
 	$(RUN) -m pytest tests/build tests/proxytest
 
 test-conformance: build ## Compare the emulator with Envoy: the same scenarios on three hosts
+	$(RUN) -m tests.conformance
 	$(RUN) -m pytest tests/conformance
 
 test-envoy: build ## Run the gateway's tests against a real Envoy
