@@ -45,7 +45,7 @@ def _pytest(*arguments: str, **environment: str) -> tuple[bool, int, float]:
 
 def _scenarios() -> bool:
     different = conformance.main("")
-    equal = len(SCENARIOS) - different
+    equal = len({scenario.name for scenario in SCENARIOS}) - different
     ok = not different and equal >= WANTED_SCENARIOS
     return _say(ok, "scenarios equal on native, wasm and Envoy", f"{equal}, {WANTED_SCENARIOS} wanted")
 
