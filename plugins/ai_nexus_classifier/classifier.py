@@ -1,6 +1,6 @@
 """The decision: complexity, domain and latency of a request.
 
-Complexity is a logistic function of seven features, with the coefficients of the nexus router (github,
+Complexity is a logistic function of seven features, with the coefficients of the nexus router (released under
 Apache-2.0); `Weights` has them. No feature counts beyond its cap.
 """
 
