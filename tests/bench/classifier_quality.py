@@ -9,8 +9,8 @@ Columns: domain, prompt, weak_correct, strong_correct.
 Two questions are asked:
 
 1. Does the domain of a prompt agree with the subject it was taken from? The subjects of law, medicine and
-   computer science are those that MMLU itself files under "law", "health" and "computer science" (Hendrycks et
-   al., 2021); all others are general. The measure is the mean F1 of the four classes. The word lists were
+   computer science are those that MMLU itself files under "law", "health" and "computer science" (Hendrycks
+   et al., 2021); all others are general. The measure is the mean F1 of the four classes. The word lists were
    checked against the half of the prompts whose hash is even, so the half that counts is the other one.
 2. Does complexity tell when the strong model is worth its price? The measure is APGR as RouteLLM's evaluation
    defines it: thresholds at the deciles of the score, the area under accuracy by share of strong calls, as a
