@@ -1,8 +1,8 @@
 """What the plugins cost: latency, CPU time and memory of Envoy with them, beside Envoy without them.
 
-In a comparison the provider behind the measured Envoy is another Envoy that answers by itself, so that next to
-nothing of what is measured is the provider's. CPU time per request comes from the kernel's account of the
-process and not from the clock on the wall: it hardly depends on what else the machine does.
+In a comparison the provider behind the measured Envoy is another Envoy that answers by itself, so that next
+to nothing of what is measured is the provider's. CPU time per request comes from the kernel's account of the
+process and not from the clock on the wall: it depends less on what else the machine does.
 """
 
 import contextlib

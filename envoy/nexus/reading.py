@@ -59,12 +59,13 @@ class Section(Reader):
         """Read a whole number that must be there."""
         if key in self:
             return self.integer(key, at_least, at_least=at_least, at_most=at_most)
-        expected = f"a whole number of at least {at_least} and at most {at_most}"
+        expected = f"a whole number from {at_least} to {at_most}"
         return self._wrong(key, expected, self._take(key), at_least)
 
     def section(self, key: str) -> "Section":
         """Read a nested mapping; an absent one reads as empty."""
-        return self._nest(key, self._take(key))
+        value = self._take(key)
+        return self._nest(key, {} if value is None else value)
 
     def sections(self, key: str, *, required: bool = False) -> list["Section"]:
         """Read a list of mappings; a *required* one has at least one."""

@@ -8,7 +8,6 @@ import time
 
 from ai_nexus_classifier.config import Config
 from ai_nexus_classifier.intake import examine
-
 from proxywasm import CONTINUE, HttpFilter, Outcome, Reply, Request, plugin
 
 _SHORTEST_RUN_NS = 200_000_000
