@@ -73,13 +73,13 @@ def _guide() -> bool:
 
 
 def _native_leg() -> bool:
-    wants_more = ("tests/proxytest/test_guide.py", "tests/proxytest/test_foreign_modules.py")
-    ignored = [f"--ignore={path}" for path in wants_more]
-    ok, passed, seconds = _pytest(
-        "tests/proxytest", "tests/proxywasm", "examples", "--hosts", "native", *ignored
-    )
-    point = f"native leg of the unit tests ({passed})"
-    return _say(ok and seconds < NATIVE_LEG_S, point, f"{seconds:.1f} s, at most {NATIVE_LEG_S:.0f} wanted")
+    started = time.monotonic()
+    result = subprocess.run(["make", "test-unit"], capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - started
+    passed = re.search(r"(\d+) passed", result.stdout)
+    point = f"native leg of the whole unit suite ({passed[1] if passed else 'no'} tests)"
+    ok = result.returncode == 0 and seconds < NATIVE_LEG_S
+    return _say(ok, point, f"{seconds:.1f} s, at most {NATIVE_LEG_S:.0f} wanted")
 
 
 if __name__ == "__main__":

@@ -77,21 +77,17 @@ admin: {address: localhost}
     assert sorted(problems_of(tmp_path, text)) == [
         "gateway.yaml: acess_log: unknown key, did you mean 'access_log'?",
         "gateway.yaml: admin.address: expected an IP address, got the string 'localhost'",
-        "gateway.yaml: limits.body_bytes: expected a whole number from 1024 to 1073741824, "
-        "got the number 1",
+        "gateway.yaml: limits.body_bytes: expected a whole number from 1024 to 1073741824, got the number 1",
         "gateway.yaml: listeners[0].adress: unknown key, did you mean 'address'?",
-        "gateway.yaml: listeners[0].port: expected a whole number from 1 to 65535, "
-        "got the number 99999",
+        "gateway.yaml: listeners[0].port: expected a whole number from 1 to 65535, got the number 99999",
         "gateway.yaml: providers[0].host: expected an IP address or a host name, got an empty string",
         "gateway.yaml: providers[0].name: expected a name of lower-case letters, digits, '-', '_' and '.', "
         "got the string 'Open AI'",
-        "gateway.yaml: providers[0].port: expected a whole number from 1 to 65535, "
-        "got the string 'ten'",
+        "gateway.yaml: providers[0].port: expected a whole number from 1 to 65535, got the string 'ten'",
         "gateway.yaml: providers[1].key_env: expected the name of an environment variable, "
         "got the string 'a-b'",
         "gateway.yaml: providers[1].tls.sni: expected a host name, got nothing",
-        "gateway.yaml: timeouts.idle_s: expected a number of at least 0 and of at most 86400, "
-        "got the number -1",
+        "gateway.yaml: timeouts.idle_s: expected a number from 0 to 86400, got the number -1",
     ]
 
 
