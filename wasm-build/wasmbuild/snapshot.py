@@ -3,7 +3,8 @@
 The plugins are imported by an entry module written here, and with them the text encodings that Python looks
 for only when they are used. Once everything is imported it leaves a manifest in memory (what was imported,
 from which files, which plugins registered), and overwrites freed memory with zeros: compiling the sources
-leaves megabytes of garbage, which would otherwise be stored in the module.
+leaves megabytes of garbage, which would otherwise be stored in the module. What is alive then is alive for
+ever, so the garbage collector is told to leave it alone.
 """
 
 import re
@@ -60,6 +61,7 @@ _manifest_in_memory = _manifest()
 gc.collect()
 _blank_freed_memory()
 gc.collect()
+gc.freeze()
 '''
 
 RECURSION_LIMIT = 300
