@@ -5,6 +5,7 @@ Everything that is claimed of the gateway so far, from a clean clone to the figu
 
 import argparse
 import csv
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 from points import Points
 
+from aigateway.tokens import estimate_tokens
 from nexus import measuring
 from nexus.ports import free_ports
 
@@ -228,6 +230,19 @@ def show_command(points: Points, title: str, *command: str) -> None:
         point.seen(f"exit code {finished.returncode}", holds=finished.returncode == 0)
 
 
+def show_token_estimate(points: Points) -> None:
+    """Show how far the estimate is off the counts of cl100k_base in the fixture, by kind of text."""
+    folder = ROOT / "tests" / "testdata" / "tokens"
+    errors: dict[str, list[float]] = {}
+    for name, tokens in json.loads((folder / "counts.json").read_text()).items():
+        estimate = estimate_tokens((folder / name).read_text(encoding="utf-8"))
+        errors.setdefault(name.partition("/")[0], []).append(abs(estimate - tokens) / tokens)
+    for kind, found in errors.items():
+        with points.point(f"token estimate, {kind}: mean absolute error") as point:
+            mean = sum(found) / len(found)
+            point.seen(f"{mean:.1%} over {len(found)} texts, at most 10 %", holds=mean <= 0.10)
+
+
 def show_build(points: Points) -> None:
     """Show what a build takes: from nothing, and for a changed plugin."""
     with tempfile.TemporaryDirectory(prefix="ai-nexus-build-") as folder:
@@ -254,7 +269,7 @@ def main() -> int:
     parser.add_argument("--module", type=Path, default=ROOT / "build" / "ai-nexus.wasm")
     parser.add_argument("--requests", type=int, default=100_000, help="of the soak (default: %(default)s)")
     options = parser.parse_args()
-    data = str(options.data.resolve())
+    data = str(options.data.resolve() / "routellm")
     points = Points()
     show_clean_clone(points, options.data)
     show_tests(points, "tests/envoy/test_bad_input.py", "bad input")
@@ -262,6 +277,7 @@ def main() -> int:
     show_soak(points, options.module, options.requests)
     show_figures(points, options.module)
     show_build(points)
+    show_token_estimate(points)
     show_command(points, "classifier: time in WebAssembly", "tests/bench/classifier_wasm.py")
     show_command(points, "classifier: quality on public data", "tests/bench/classifier_quality.py", data)
     return points.exit_code()

@@ -2,9 +2,9 @@
 
 from . import binary
 from .binary import Reader, Section
-from .snapshot import read_manifest
+from .snapshot import Manifest, read_manifest
 
-_LARGEST = 12
+_LARGEST = 8
 
 _WHY_DIFFERENT = """\
 Equal sources and tools give equal code. The data section holds the interpreter as it was after the imports.
@@ -37,10 +37,19 @@ def table(module: bytes) -> str:
     lines.append(f"{sum(length for _, length in segments):>12,} of it memory, in {len(segments):,} segments")
     manifest = read_manifest(binary.section(module, Section.DATA))
     lines.append(f"CPython {manifest.python}; plugins: {', '.join(manifest.plugins)}")
-    lines.append(f"{len(manifest.modules)} Python modules; the largest (bytes of source or bytecode):")
-    largest = sorted(manifest.modules.values(), key=lambda one: -one.size)[:_LARGEST]
-    lines += [f"{one.size:>12,} {one.name}" for one in largest]
+    lines += _modules(manifest, "sdk", "Interpreter and SDK")
+    lines += _modules(manifest, "plugins", "Only because a plugin imports it, so this could go")
     return "\n".join(lines)
+
+
+def _modules(manifest: Manifest, wanted_by: str, title: str) -> list[str]:
+    """List the largest Python modules of one origin."""
+    modules = sorted(
+        (one for one in manifest.modules.values() if one.wanted_by == wanted_by), key=lambda one: -one.size
+    )
+    total = sum(one.size for one in modules)
+    lines = [f"{title}: {len(modules)} modules, {total:,} bytes of source or bytecode; the largest:"]
+    return lines + [f"{one.size:>12,} {one.name}" for one in modules[:_LARGEST]]
 
 
 def difference(one: bytes, other: bytes) -> str:

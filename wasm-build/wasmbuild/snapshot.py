@@ -35,8 +35,13 @@ import gc
 import os
 import sys
 
-{imports}
+import proxywasm._dispatch
+import wit_world.imports.host
 from proxywasm import registered_plugins
+
+_there_anyway = set(sys.modules)
+
+{imports}
 from proxywasm._guest import Guest
 
 
@@ -46,7 +51,8 @@ def _manifest() -> bytes:
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
         size = os.stat(file).st_size if os.path.exists(file) else 0
-        lines.append("module\\t" + name + "\\t" + file + "\\t" + str(size))
+        wanted_by = "sdk" if name in _there_anyway else "plugins"
+        lines.append("\\t".join(("module", name, file, str(size), wanted_by)))
     return {start!r} + "\\n".join(lines).encode() + {end!r}
 
 
@@ -83,11 +89,16 @@ _BLANKS = (
 
 @dataclass(frozen=True, slots=True)
 class PythonModule:
-    """A Python module in the snapshot: its name, its file ("" if built in), and the file's size in bytes."""
+    """A Python module in the snapshot.
+
+    *file* is "" for what is built in, *size* that of the file in bytes, *wanted_by* ``sdk`` or ``plugins``:
+    whether the module would be there without any plugin.
+    """
 
     name: str
     file: str
     size: int
+    wanted_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,10 @@ def read_manifest(data: bytes) -> Manifest:
     return Manifest(
         python=next(row[1] for row in rows if row[0] == "python"),
         plugins=tuple(row[1] for row in rows if row[0] == "plugin"),
-        modules={row[1]: PythonModule(row[1], row[2], int(row[3])) for row in rows if row[0] == "module"},
+        modules={
+            name: PythonModule(name, file, int(size), wanted_by)
+            for kind, name, file, size, wanted_by in (row for row in rows if row[0] == "module")
+        },
     )
 
 
