@@ -251,7 +251,7 @@ spec:
     _, err = run.start().communicate(timeout=120)
 
     assert "prompt_scop: unknown key, did you mean 'prompt_scope'?" in err
-    assert "weights.bias: expected a number, got the string 'ten'" in err
+    assert "weights.bias: expected a number from -1000 to 1000, got the string 'ten'" in err
     assert err.count("\n") == 1
 
 
