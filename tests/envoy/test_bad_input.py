@@ -314,12 +314,14 @@ def test_many_headers_pass(gateway: RunningGateway) -> None:
 
 
 def test_requests_one_behind_the_other_are_answered_in_order(gateway: RunningGateway) -> None:
-    good = head(len(QUESTION)) + QUESTION
+    other = QUESTION.replace(b'"auto"', b'"other"')
     with connect(gateway) as connection:
-        connection.sendall(good + good)
-        first = answer_on(connection)
+        connection.sendall(head(len(QUESTION)) + QUESTION + head(len(other), "connection: close") + other)
+        with connection.makefile("rb") as stream:
+            answers = stream.read()
 
-        assert first.status == 200
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert 0 < answers.index(b"answers as auto") < answers.index(b"answers as other")
 
 
 def test_a_client_that_waits_for_100_is_answered(gateway: RunningGateway) -> None:
