@@ -10,6 +10,7 @@ from ._headers import HeaderMap
 
 if TYPE_CHECKING:
     from ._contexts import RootContext
+    from ._grpc import GrpcHandler
     from ._process import Process
 
 
@@ -96,6 +97,9 @@ class Cluster:
     has_endpoints: bool = True
     handler: CallHandler | None = None
     """Answers calls as they come; without one they wait until the test answers them."""
+
+    grpc_handler: "GrpcHandler | None" = None
+    """Gives gRPC exchanges their server; without one they wait for ever."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 `Context` says no to everything; `RootContext` here and `StreamContext` in `_stream_context` know more.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ._plugin import PluginSpec
 
 if TYPE_CHECKING:
     from ._callouts import CallResponse
+    from ._grpc import GrpcExchange
     from ._stream import HttpStream
     from ._vm import Vm
 
@@ -54,6 +56,10 @@ class Context:
             return response.headers
         if response is not None and kind is MapType.CALL_RESPONSE_TRAILERS:
             return response.trailers
+        if root is not None and kind is MapType.GRPC_INITIAL_METADATA:
+            return root.grpc_initial_metadata
+        if root is not None and kind is MapType.GRPC_TRAILING_METADATA:
+            return root.grpc_trailing_metadata
         return None
 
     def missing_map_status(self) -> Status:
@@ -74,6 +80,8 @@ class Context:
             return self.vm.spec.configuration
         if kind is BufferType.CALL_RESPONSE_BODY:
             return root.call_response.body if root is not None and root.call_response is not None else None
+        if kind is BufferType.GRPC_RECEIVE and root is not None and root.grpc_message is not None:
+            return root.grpc_message
         if kind is BufferType.REDIS_RESPONSE and self.vm.process.profile.higress_calls:
             return root.redis_response if root is not None else None
         if kind is BufferType.PLUGIN_CONFIGURATION:
@@ -106,6 +114,12 @@ class RootContext(Context):
     status_code: int = 0
     status_message: bytes = b""
     pending_calls: set[int] = field(default_factory=set)
+    grpc_exchanges: "dict[int, GrpcExchange]" = field(default_factory=dict)
+    """gRPC calls and streams by token, for as long as the guest can name them."""
+
+    grpc_initial_metadata: HeaderMap | None = None
+    grpc_trailing_metadata: HeaderMap | None = None
+    grpc_message: Buffer | None = None
     _configuring: bool = False
     _tick_period_ns: int = 0
     _tick: Timer | None = None
@@ -203,6 +217,54 @@ class RootContext(Context):
                     counts = (len(response.headers), len(response.body), trailers)
                 self.vm.call(self, "on_http_call_response", token, *counts)
         self._forget_answer()
+
+    def grpc_received_initial_metadata(self, token: int, metadata: HeaderMap) -> None:
+        """Hand over the head of a gRPC stream's answer."""
+        self.grpc_initial_metadata = metadata
+        self._tell("on_grpc_receive_initial_metadata", token, len(metadata))
+        self.grpc_initial_metadata = None
+
+    def grpc_received(self, token: int, message: bytes, *, is_last: bool) -> None:
+        """Hand over a gRPC message; *is_last* for a call's answer, after which its token means nothing."""
+
+        def forget() -> None:
+            self.grpc_message = None
+            if is_last:
+                self.grpc_exchanges.pop(token, None)
+
+        self.grpc_message = Buffer(message)
+        self._tell("on_grpc_receive", token, len(message), first_action=forget)
+        forget()
+
+    def grpc_received_trailing_metadata(self, token: int, metadata: HeaderMap) -> None:
+        """Hand over the trailers of a gRPC stream's answer."""
+        self.grpc_trailing_metadata = metadata
+        self._tell("on_grpc_receive_trailing_metadata", token, len(metadata))
+        self.grpc_trailing_metadata = None
+
+    def grpc_closed(self, token: int, status: int, message: bytes) -> None:
+        """Tell how a gRPC call failed or a gRPC stream ended.
+
+        A stream's token keeps its meaning until the guest has closed its own side too.
+        """
+
+        def forget() -> None:
+            self.status_message = b""
+            exchange = self.grpc_exchanges.get(token)
+            if exchange is not None and (exchange.is_unary or exchange.is_local_closed):
+                del self.grpc_exchanges[token]
+
+        self.status_code, self.status_message = status, message
+        self._tell("on_grpc_close", token, status, first_action=forget)
+        forget()
+
+    def _tell(self, callback: str, *arguments: int, first_action: Callable[[], None] | None = None) -> None:
+        if self.vm.failure is None and self.vm.exports(callback):
+            with self.vm.entry():
+                if first_action is not None:
+                    # First in line, so that actions the guest asks for run after it.
+                    self.vm.defer(first_action)
+                self.vm.call(self, callback, *arguments)
 
     def redis_call_answered(self, token: int, status: int, response: bytes) -> None:
         """Hand over what Redis said (Higress, proxy_on_redis_call_response)."""

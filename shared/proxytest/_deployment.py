@@ -22,6 +22,9 @@ class Setup:
     clusters: dict[str, bool] = field(default_factory=lambda: {DEFAULT_CLUSTER: True})
     """Names of clusters, and whether they have an endpoint."""
 
+    grpc_clusters: set[str] = field(default_factory=set)
+    """Those that serve gRPC: they are spoken to in HTTP/2, and by nothing but gRPC callouts."""
+
     profile: Profile = ENVOY
     worker_count: int = 1
     buffer_limit: int = BUFFER_LIMIT

@@ -7,6 +7,8 @@ from ._abi import Pairs
 from ._callouts import Callout, CallResponse, Cluster
 from ._connection_manager import incoming_request
 from ._deployment import Arrived, Setup
+from ._emulated_grpc import EmulatedGrpcCall
+from ._grpc import GrpcExchange
 from ._headers import HeaderMap
 from ._http1 import Decoder, Encoder
 from ._logs import LogRecord
@@ -34,7 +36,7 @@ class EmulatedDeployment:
         """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefusedError."""
         for name, has_endpoints in setup.clusters.items():
             if name not in self.process.clusters:
-                self.process.clusters[name] = Cluster(name, has_endpoints, self._arrive)
+                self.process.clusters[name] = Cluster(name, has_endpoints, self._arrive, self._serve_grpc)
         for plugin in setup.plugins[len(self.process.plugins) :]:
             self.process.add_plugin(plugin)
 
@@ -46,6 +48,12 @@ class EmulatedDeployment:
 
     def _arrive(self, callout: Callout) -> None:
         self._arrived(EmulatedCallout(callout))
+
+    def _serve_grpc(self, exchange: GrpcExchange) -> None:
+        exchange.upstream = EmulatedGrpcCall(exchange, self._grpc_arrived)
+
+    def _grpc_arrived(self, call: EmulatedGrpcCall) -> None:
+        self._arrived(call)
 
     def open(self, headers: Pairs, end_stream: bool, worker: int, arrived: Arrived) -> "EmulatedRequest":
         """Send the head of a request."""

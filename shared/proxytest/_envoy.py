@@ -10,6 +10,7 @@ import itertools
 import pathlib
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import wasmtime
 from . import _envoy_config
 from ._abi import LogLevel, Pairs
 from ._deployment import Arrived, Setup
+from ._envoy_http2 import EnvoyHttp2Call
 from ._envoy_process import EnvoyError, EnvoyProcess, RefusedByEnvoyError
 from ._http1 import Decoder, Encoder
 from ._logs import LogRecord
@@ -80,6 +82,7 @@ class EnvoyDeployment:
         self._has_closed = False
         self._log_start = self._envoy.log_path.stat().st_size
         self._listening: set[str] = set()
+        self._grpc_clusters: set[str] = set()
         self._base = self._books()
         self._stats_base = self._read_stats()
         try:
@@ -92,6 +95,11 @@ class EnvoyDeployment:
     def shared_data(self) -> MutableMapping[str, bytes]:
         """The shared data of the filters."""
         return EnvoySharedData(self)
+
+    @property
+    def wire_lock(self) -> threading.RLock:
+        """What the reading thread holds while it hands bytes over."""
+        return self._wire.lock
 
     def open(self, headers: Pairs, end_stream: bool, worker: int, arrived: Arrived) -> "EnvoyRequest":
         """Send the head of a request."""
@@ -181,6 +189,7 @@ class EnvoyDeployment:
 
     def apply(self, setup: Setup) -> None:
         """Bring in filters and clusters that are new in *setup*. Raises ConfigurationRefusedError."""
+        self._grpc_clusters = setup.grpc_clusters
         for name, has_endpoint in setup.clusters.items():
             if has_endpoint and name not in self._listening:
                 self._listening.add(name)
@@ -188,7 +197,11 @@ class EnvoyDeployment:
         self._envoy.update(
             "cds",
             [
-                _envoy_config.cluster(name, self._server_socket(name) if has_endpoint else None)
+                _envoy_config.cluster(
+                    name,
+                    self._server_socket(name) if has_endpoint else None,
+                    http2=name in setup.grpc_clusters,
+                )
                 for name, has_endpoint in setup.clusters.items()
             ],
         )
@@ -241,14 +254,17 @@ class EnvoyDeployment:
         return str(self._folder / f"{safe}.sock")
 
     def _accept(self, cluster: str, connection: Connection) -> Callable[[bytes | None], None]:
-        call = EnvoyCall(self, connection, cluster)
+        serves_grpc = cluster in self._grpc_clusters
+        call = (EnvoyHttp2Call if serves_grpc else EnvoyCall)(self, connection, cluster)
 
         def received(data: bytes | None) -> None:
             if data is None:
                 call.was_reset = not call.is_answered
+                # An HTTP/2 connection can end while what we said about the connection is on its way.
+                self._has_closed = self._has_closed or isinstance(call, EnvoyHttp2Call)
                 return
             before = call.request.has_head, call.request.is_complete
-            call.request.feed(data)
+            call.feed(data)
             if call.request.has_head:
                 call.is_callout = b"x-envoy-internal" in dict(call.request.headers)
             if (call.request.has_head, call.request.is_complete) != before:
@@ -350,6 +366,10 @@ class EnvoyCall:
     was_reset: bool = False
     is_answered: bool = False
     _encoder: Encoder = field(default_factory=Encoder)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from Envoy."""
+        self.request.feed(data)
 
     def reply_headers(self, headers: Pairs, end_stream: bool) -> None:
         """Send the head of the response."""

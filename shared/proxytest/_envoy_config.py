@@ -66,8 +66,11 @@ def discovery(kind: str, version: int, resources: Iterable[Json]) -> Json:
     }
 
 
-def cluster(name: str, socket: str | None) -> Json:
+def cluster(name: str, socket: str | None, *, http2: bool) -> Json:
     """Configure a cluster with one endpoint, or with none."""
+    protocol: Json = {"http_protocol_options": {"enable_trailers": True}}
+    if http2:
+        protocol = {"http2_protocol_options": {}}
     endpoint = {"endpoint": {"address": {"pipe": {"path": socket}}}}
     return {
         "name": name,
@@ -80,7 +83,7 @@ def cluster(name: str, socket: str | None) -> Json:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
+                "explicit_http_config": protocol,
                 # A connection for every request, and none kept that nobody took: what one request leaves
                 # behind cannot reach the next.
                 "common_http_protocol_options": {"max_requests_per_connection": 1, "idle_timeout": "0.001s"},

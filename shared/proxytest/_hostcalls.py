@@ -278,30 +278,42 @@ class HostCalls:
         message: bytes,
         timeout_ms: int,
     ) -> tuple[int, int]:
-        """Refuse, as Envoy does for a cluster it does not know (proxy_grpc_call)."""
-        return Status.PARSE_FAILURE, 0
+        """Start a gRPC call of one message each way (proxy_grpc_call)."""
+        return self._vm.process.grpc.call(
+            self._root,
+            service=cluster,
+            path=b"/%s/%s" % (service, method),
+            metadata=decode_pairs(initial_metadata),
+            message=message,
+            timeout_ms=timeout_ms,
+        )
 
     @_hostcall(0)
     def grpc_stream(
         self, cluster: bytes, service: bytes, method: bytes, initial_metadata: bytes
     ) -> tuple[int, int]:
-        """Refuse, as Envoy does for a cluster it does not know (proxy_grpc_stream)."""
-        return Status.PARSE_FAILURE, 0
+        """Start a gRPC stream (proxy_grpc_stream)."""
+        return self._vm.process.grpc.stream(
+            self._root,
+            service=cluster,
+            path=b"/%s/%s" % (service, method),
+            metadata=decode_pairs(initial_metadata),
+        )
 
     @_hostcall()
     def grpc_send(self, token: int, message: bytes, end_of_stream: int) -> int:
-        """Refuse: no gRPC stream was ever started (proxy_grpc_send)."""
-        return Status.NOT_FOUND if token & 3 == 2 else Status.BAD_ARGUMENT
+        """Send a message on a gRPC stream (proxy_grpc_send)."""
+        return self._vm.process.grpc.send(self._root, token, message, bool(end_of_stream))
 
     @_hostcall()
     def grpc_cancel(self, token: int) -> int:
-        """Refuse: no gRPC call was ever started (proxy_grpc_cancel)."""
-        return Status.NOT_FOUND if token & 3 in (1, 2) else Status.BAD_ARGUMENT
+        """Break a gRPC call or stream off (proxy_grpc_cancel)."""
+        return self._vm.process.grpc.cancel(self._root, token)
 
     @_hostcall()
     def grpc_close(self, token: int) -> int:
-        """Refuse: no gRPC call was ever started (proxy_grpc_close)."""
-        return Status.NOT_FOUND if token & 3 in (1, 2) else Status.BAD_ARGUMENT
+        """Break a gRPC call off, or end the request of a gRPC stream (proxy_grpc_close)."""
+        return self._vm.process.grpc.close(self._root, token)
 
     @_hostcall(0, b"")
     def get_status(self) -> tuple[int, int, bytes]:

@@ -9,6 +9,7 @@ from ._callouts import Callouts, Cluster
 from ._clock import Clock, Timer
 from ._contexts import Context, RootContext
 from ._faults import Faults
+from ._grpc import GrpcCallouts
 from ._logs import Logs
 from ._metrics import Stats
 from ._plugin import FailurePolicy, PluginSpec
@@ -57,6 +58,7 @@ class Process:
 
     plugins: list[PluginSpec] = field(default_factory=list)
     callouts: Callouts = field(init=False)
+    grpc: GrpcCallouts = field(init=False)
     redis: Redis = field(init=False)
     _vms: dict[tuple[int, VmSpec], Vm] = field(default_factory=dict)
     _events: deque[Callable[[], None]] = field(default_factory=deque)
@@ -66,6 +68,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.callouts = Callouts(self)
+        self.grpc = GrpcCallouts(self)
         self.redis = Redis(self)
 
     # Events

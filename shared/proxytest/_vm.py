@@ -109,6 +109,7 @@ class Vm:
         for root in self.roots.values():
             root.set_tick_period(0)
             root.pending_calls.clear()
+            root.grpc_exchanges.clear()
 
     def new_context_id(self) -> int:
         """Hand out the next id; roots and streams draw from one sequence."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ._abi import Pairs
+from ._grpc_frames import take_frames
 from ._http1 import Decoder
 
 __all__ = ["MessageHeaders", "Received", "Reply"]
@@ -94,6 +95,11 @@ class Received:
             trailers=MessageHeaders(decoder.trailers),
             complete=decoder.is_complete,
         )
+
+    @property
+    def grpc_messages(self) -> list[bytes]:
+        """The gRPC messages in the body, those that are there completely."""
+        return [message for _, message in take_frames(bytearray(self.body))]
 
     def json(self) -> object:
         """Parse the body as JSON. Raises ValueError."""

@@ -177,9 +177,11 @@ class Gateway:
         self._setup.buffer_limit = buffer_limit
         self._setup.routes = routes
 
-    def cluster(self, name: str, *, has_endpoints: bool = True) -> Server:
-        """Return a cluster's server, making both when they are new."""
+    def cluster(self, name: str, *, has_endpoints: bool = True, grpc: bool = False) -> Server:
+        """Return a cluster's server, making both when they are new; one for gRPC speaks HTTP/2."""
         if name not in self._servers:
+            if grpc:
+                self._setup.grpc_clusters.add(name)
             self._servers[name] = Server(name)
             self._setup.clusters[name] = has_endpoints
             if self._deployment is not None:

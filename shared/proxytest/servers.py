@@ -1,12 +1,13 @@
 """The servers behind the proxy, and how tests make them answer."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from . import consistency
 from ._abi import Pairs
 from ._deployment import Call
+from ._grpc_frames import framed
 from .exchange import Received
 
 __all__ = ["Answer", "Server", "ServerCall"]
@@ -16,8 +17,11 @@ HeadersLike = Mapping[str, str] | list[tuple[str, str]]
 
 def as_pairs(headers: HeadersLike) -> Pairs:
     """Encode headers given as text."""
-    items = headers.items() if isinstance(headers, Mapping) else headers
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in items]
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in _items(headers)]
+
+
+def _items(headers: HeadersLike) -> Iterable[tuple[str, str]]:
+    return headers.items() if isinstance(headers, Mapping) else headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,10 @@ class ServerCall:
         self._rules.body(data, end)
         self.is_over = end
         self._call.reply_data(data, end)
+
+    def send_message(self, message: bytes) -> None:
+        """Send a gRPC message."""
+        self.send(framed(message))
 
     def finish(self, trailers: HeadersLike | None = None) -> None:
         """End the response, with trailers or without."""
@@ -127,6 +135,16 @@ class Server:
                 pairs = {"content-type": "application/json", **pairs}
         self._answer = Answer(
             status=status, headers=pairs, chunks=chunks or ((body,) if body else ()), trailers=trailers or {}
+        )
+
+    def respond_grpc(
+        self, *messages: bytes, status: int = 0, reason: str = "", headers: HeadersLike | None = None
+    ) -> None:
+        """Answer every complete gRPC request with *messages* and then a gRPC status from now on."""
+        self._answer = Answer(
+            headers=[*_items(headers or {}), ("content-type", "application/grpc")],
+            chunks=tuple(map(framed, messages)),
+            trailers={"grpc-status": str(status), **({"grpc-message": reason} if reason else {})},
         )
 
     def respond_with(self, answer: Callable[[Received], Answer]) -> None:
