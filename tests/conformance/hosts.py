@@ -11,6 +11,7 @@ from proxytest._emulated import EmulatedDeployment
 from proxytest._envoy import EnvoyDeployment, EnvoyEngine
 
 from .bodies_scenarios import SCENARIOS as BODIES
+from .grpc_scenarios import SCENARIOS as GRPC
 from .headers_scenarios import SCENARIOS as HEADERS
 from .lifecycle_scenarios import SCENARIOS as LIFECYCLE
 from .probe import Probe
@@ -19,7 +20,7 @@ from .scenario import Observation, Scenario, observe
 from .services_scenarios import SCENARIOS as SERVICES
 from .setups import FRESH, SETUPS
 
-SCENARIOS: tuple[Scenario, ...] = (*HEADERS, *BODIES, *REPLIES, *SERVICES, *LIFECYCLE)
+SCENARIOS: tuple[Scenario, ...] = (*HEADERS, *BODIES, *REPLIES, *SERVICES, *GRPC, *LIFECYCLE)
 
 _HERE = pathlib.Path(__file__).parent
 PROBE_MODULE = _HERE.parent.parent / "build" / "probe.wasm"

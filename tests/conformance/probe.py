@@ -39,6 +39,7 @@ class Probe:
         self._last_caller = 0
         self._last_id = 0
         self._last_cas = 0
+        self._last_token = 0
 
     # Callbacks
 
@@ -121,16 +122,16 @@ class Probe:
         self._say(self._contexts[context], "foreign_function")
 
     def on_grpc_receive_initial_metadata(self, context: int, token: int, header_count: int) -> None:
-        self._say(self._contexts[context], "grpc_receive_initial_metadata")
+        self._grpc_callback(context, "grpc_initial", f"{token & 3} h={header_count}")
 
     def on_grpc_receive(self, context: int, token: int, message_size: int) -> None:
-        self._say(self._contexts[context], "grpc_receive")
+        self._grpc_callback(context, "grpc_receive", f"{token & 3} b={message_size}")
 
     def on_grpc_receive_trailing_metadata(self, context: int, token: int, trailer_count: int) -> None:
-        self._say(self._contexts[context], "grpc_receive_trailing_metadata")
+        self._grpc_callback(context, "grpc_trailing", f"{token & 3} t={trailer_count}")
 
     def on_grpc_close(self, context: int, token: int, grpc_status: int) -> None:
-        self._say(self._contexts[context], "grpc_close")
+        self._grpc_callback(context, "grpc_close", f"{token & 3} {grpc_status}")
 
     # Scripts
 
@@ -138,6 +139,11 @@ class Probe:
         stream = self._contexts[context]
         self._say(stream, f"{callback} {details}")
         return self._run(stream, callback, bool(end), 0)
+
+    def _grpc_callback(self, context: int, callback: str, details: str) -> None:
+        root = self._contexts[context]
+        self._say(root, f"{callback} {details}")
+        self._run(self._contexts.get(self._last_caller, root), callback, False, 0)
 
     def _run(self, context: Context, callback: str, end: bool, result: int) -> int:
         count = context.counts[callback] = context.counts.get(callback, 0) + 1
@@ -153,7 +159,7 @@ class Probe:
 
     def _do(self, context: Context, call: str, arguments: list[str]) -> None:
         operation: Callable[..., tuple[int, bytes]] = getattr(self, f"_{call}")
-        if call == "call":
+        if call in ("call", "gcall", "gstream"):
             self._last_caller = context.id
         status, value = operation(*arguments)
         text = "".join(
@@ -229,6 +235,38 @@ class Probe:
             cluster.encode(), _encode(headers), _bytes(body), b"", int(timeout) & 0xFFFFFFFF
         )
         return status, b""
+
+    def _gcall(
+        self, service: str, method: str, metadata: str, message: str, timeout: str
+    ) -> tuple[int, bytes]:
+        status, token = self._host.grpc_call(
+            _grpc_service(service), b"s", method.encode(), _encode(metadata), _bytes(message), int(timeout)
+        )
+        return self._started(status, token)
+
+    def _gstream(self, service: str, method: str, metadata: str) -> tuple[int, bytes]:
+        status, token = self._host.grpc_stream(
+            _grpc_service(service), b"s", method.encode(), _encode(metadata)
+        )
+        return self._started(status, token)
+
+    def _gsend(self, message: str, end: str = "0", token: str = "_") -> tuple[int, bytes]:
+        return self._host.grpc_send(self._grpc(token), _bytes(message), int(end)), b""
+
+    def _gcancel(self, token: str = "_") -> tuple[int, bytes]:
+        return self._host.grpc_cancel(self._grpc(token)), b""
+
+    def _gclose(self, token: str = "_") -> tuple[int, bytes]:
+        return self._host.grpc_close(self._grpc(token)), b""
+
+    def _started(self, status: int, token: int) -> tuple[int, bytes]:
+        if status:
+            return status, b""
+        self._last_token = token
+        return status, b"%d" % (token & 3)
+
+    def _grpc(self, token: str) -> int:
+        return self._last_token if token == "_" else int(token)
 
     def _effective(self, context: str = "_") -> tuple[int, bytes]:
         return self._host.set_effective_context(self._last_caller if context == "_" else int(context)), b""
@@ -325,6 +363,15 @@ def _bytes(text: str) -> bytes:
         return b""
     what, star, times = text.partition("*")
     return (what * int(times) if star else text.replace("+", " ")).encode()
+
+
+def _grpc_service(text: str) -> bytes:
+    """Encode `pb:name` as a GrpcService with that cluster; anything else goes as it is."""
+    kind, _, name = text.partition(":")
+    if kind != "pb":
+        return _bytes(text)
+    envoy_grpc = b"\x0a%c%s" % (len(name), name.encode())
+    return b"\x0a%c%s" % (len(envoy_grpc), envoy_grpc)
 
 
 def _encode(pairs: str) -> bytes:

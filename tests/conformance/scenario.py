@@ -215,7 +215,11 @@ def observe(deployment: Deployment, scenario: Scenario) -> Observation:
         logs = [log for log in logs if log.level is not LogLevel.ERROR]
     observation = Observation(
         client=tuple(_client_message(request) for request in session.requests),
-        servers=tuple((call.cluster, call.is_callout, _server_message(call)) for call in session.calls),
+        # In order for each server; connections to different ones may come up in any.
+        servers=tuple(
+            (call.cluster, call.is_callout, _server_message(call))
+            for call in sorted(session.calls, key=lambda call: call.cluster)
+        ),
         logs=tuple(_OF_THE_MOMENT.sub(r"\1=", f"{log.level.name} {log.message}") for log in logs),
         metrics=tuple(sorted((name, value) for name, value in metrics.items() if value)),
         shared=tuple((key, deployment.shared_data.get(key)) for key in scenario.shared),

@@ -21,7 +21,11 @@ _BUSY_START = (
 
 
 def _setup(module: Module, *plugins: PluginSpec, buffer_limit: int | None = None) -> Setup:
-    setup = Setup(plugins=list(plugins), clusters={"upstream": True, "service": True, "empty": False})
+    setup = Setup(
+        plugins=list(plugins),
+        clusters={"upstream": True, "service": True, "empty": False, "rpc": True, "bare": False},
+        grpc_clusters={"rpc"},
+    )
     if buffer_limit is not None:
         setup.buffer_limit = buffer_limit
     return setup
