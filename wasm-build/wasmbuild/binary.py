@@ -264,13 +264,3 @@ def func_types(module: bytes) -> list[FuncType]:
         results = tuple(VALUE_TYPES[reader.byte()] for _ in range(reader.unsigned()))
         types.append(FuncType(params, results))
     return types
-
-
-def func_type_indices(module: bytes) -> list[int]:
-    """Return the type index of every function of a core module, imported ones first."""
-    found = [Reader(entry.descriptor).unsigned() for entry in imports(module) if entry.kind is Kind.FUNC]
-    content = section(module, Section.FUNCTION)
-    if content:
-        reader = Reader(content)
-        found += [reader.unsigned() for _ in range(reader.unsigned())]
-    return found
