@@ -76,7 +76,7 @@ format: setup ## Put the sources into shape
 	$(VENV)/bin/ruff check --fix
 
 lock: ## Pin the newest packages that pyproject.toml allows (needs uv)
-	uv pip compile pyproject.toml --extra build --extra gateway --extra test --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra build --extra gateway --extra lab --extra test --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet -o requirements.lock
 
 clean: ## Remove what was built, but not the virtual environment
