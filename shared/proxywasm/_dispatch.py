@@ -16,8 +16,7 @@ from ._roots import Root
 from ._streams import Stream
 from ._tasks import Task
 from ._vm import Vm, own_process
-from .callouts import received_body, received_failure, received_response
-from .errors import CalloutError
+from .callouts import received_body, received_failure, received_grpc_failure, received_response
 from .filters import PluginDefinition, registered_definitions
 from .http import REQUEST, RESPONSE, Side
 from .logs import current_log
@@ -227,7 +226,7 @@ class Dispatcher:
         if waiting is None:
             return
         root, task, cluster = waiting
-        self._go_on(root, task, None, CalloutError(cluster, f"gRPC status {grpc_status}"))
+        self._go_on(root, task, None, received_grpc_failure(self._vm.host, cluster, grpc_status))
 
     # How
 

@@ -70,15 +70,15 @@ def start_grpc_call(
 ) -> AwaitsCall[bytes]:
     """Send a unary gRPC request to *cluster*, or raise `CalloutError`."""
     status, token = host.grpc_call(
-        cluster.encode(),
+        _grpc_service(cluster),
         service.encode(),
         method.encode(),
         encode_pairs(encoded_headers(metadata)),
         message,
         _milliseconds(timeout_s),
     )
-    if status in (Status.BAD_ARGUMENT, Status.PARSE_FAILURE):
-        raise CalloutError(cluster, "refused: the proxy has no such cluster")
+    if status == Status.INTERNAL_FAILURE:
+        raise CalloutError(cluster, "refused: the proxy has no such cluster, or no endpoint in it")
     if status:
         raise CalloutError(cluster, f"refused: {status_name(status)}")
     return AwaitsCall(token, cluster)
@@ -102,6 +102,13 @@ def received_failure(host: Host, cluster: str) -> CalloutError:
     return CalloutError(cluster, f"{reason} ({status_name(code)})" if status == 0 else reason)
 
 
+def received_grpc_failure(host: Host, cluster: str, grpc_status: int) -> CalloutError:
+    """Make the error for a gRPC callout without an answer: its status, and what server or host say of it."""
+    status, _, message = host.get_status()
+    said = message.decode("utf-8", "replace") if status == 0 else ""
+    return CalloutError(cluster, f"gRPC status {grpc_status}" + (f": {said}" if said else ""))
+
+
 def received_body(host: Host, buffer: BufferType) -> bytes:
     """Fetch a buffer that belongs to a callout."""
     status, data = host.get_buffer_bytes(buffer, 0, WHOLE_BUFFER)
@@ -115,6 +122,26 @@ def _pairs(host: Host, header_map: MapType) -> list[tuple[bytes, bytes]]:
     if status:
         raise host_error("get_header_map_pairs", status)
     return decode_pairs(data)
+
+
+def _grpc_service(cluster: str) -> bytes:
+    """Name *cluster* as Envoy's `GrpcService` message does, `{envoy_grpc {cluster_name}}`.
+
+    A host takes a bare name too, unless it reads as such a message by chance; then Envoy ends. Both fields
+    have the number 1 (envoy/config/core/v3/grpc_service.proto).
+    """
+    return _field_1(_field_1(cluster.encode()))
+
+
+def _field_1(value: bytes) -> bytes:
+    """Encode a protobuf field with the number 1 and a length."""
+    size = len(value)
+    varint = bytearray(b"\x0a")
+    while size > 0x7F:
+        varint.append(size & 0x7F | 0x80)
+        size >>= 7
+    varint.append(size)
+    return bytes(varint) + value
 
 
 def _milliseconds(timeout_s: float) -> int:

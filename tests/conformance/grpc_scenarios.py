@@ -94,6 +94,8 @@ SCENARIOS = (
     Scenario("grpc/call answered with compression", _call(), (_ASK, _starts(), _message(b"x", 1), *_SSE)),
     Scenario("grpc/call to an unknown cluster", _call("nowhere"), (_ASK,)),
     Scenario("grpc/call to an unknown described cluster", _call("pb:nowhere")),
+    Scenario("grpc/call to a described cluster whose bare name ends Envoy", _call("pb:empty"), (_ASK, *_SSE)),
+    Scenario("grpc/call to a described cluster without endpoints", _call("pb:bare"), (_ASK, *_SSE)),
     Scenario("grpc/call to a cluster without endpoints", _call("bare"), (_ASK, *_SSE)),
     Scenario("grpc/call that times out", _call(timeout="50"), (_ASK, wait(0.1), *_SSE)),
     Scenario(

@@ -70,7 +70,7 @@ def test_a_grpc_error_is_a_failed_callout() -> None:
     exchange = gateway.get("/")
 
     assert exchange.upstream is not None
-    assert "gRPC status 5" in exchange.upstream.headers["x-refusal"]
+    assert "gRPC status 5: no apples" in exchange.upstream.headers["x-refusal"]
 
 
 def test_a_grpc_service_that_takes_too_long_is_given_up_at_its_time() -> None:
@@ -84,8 +84,28 @@ def test_a_grpc_service_that_takes_too_long_is_given_up_at_its_time() -> None:
 
     assert early is None
     assert exchange.upstream is not None
-    assert "gRPC status 14" in exchange.upstream.headers["x-refusal"]
+    assert "gRPC status 14: upstream request timeout" in exchange.upstream.headers["x-refusal"]
     assert gateway.cluster("prices").calls[0].was_reset
+
+
+@pytest.mark.parametrize("name", ["", "empty", "nowhere"])
+def test_a_call_to_a_cluster_that_is_not_there_fails_whatever_its_name(name: str) -> None:
+    @plugin(f"asks-{name}")
+    class AsksCluster(HttpFilter[Mapping[str, Any]]):
+        async def on_request_headers(self, request: Request) -> Outcome:
+            try:
+                await self.grpc_call(name, service="s", method="m", message=b"")
+            except CalloutError as error:
+                request.headers["x-refusal"] = error.reason
+            return CONTINUE
+
+    gateway = Gateway()
+    gateway.load(f"asks-{name}")
+
+    exchange = gateway.get("/")
+
+    assert exchange.upstream is not None
+    assert "no such cluster" in exchange.upstream.headers["x-refusal"]
 
 
 def test_a_stream_is_answered_in_steps() -> None:

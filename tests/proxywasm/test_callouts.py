@@ -412,12 +412,37 @@ def test_a_grpc_call_gives_the_answer() -> None:
     worker.dispatcher.on_grpc_receive_trailing_metadata(ROOT, 5, 0)
     worker.dispatcher.on_grpc_close(ROOT, 5, 0)
 
-    assert worker.host.grpc_callouts == [(b"quota", b"q.Quota", b"Take", [(b"a", b"b")], b"\x08\x01", 5000)]
+    service = b"\x0a\x07\x0a\x05quota"  # GrpcService{envoy_grpc{cluster_name}}, both fields number 1
+    assert worker.host.grpc_callouts == [(service, b"q.Quota", b"Take", [(b"a", b"b")], b"\x08\x01", 5000)]
     assert worker.host.headers(MapType.REQUEST_HEADERS)["x-left"] == "0802"
     assert worker.host.continued == [(stream.context, 0)]
 
 
-def test_a_grpc_call_that_fails_raises_with_its_status() -> None:
+def test_a_grpc_call_to_a_cluster_with_a_long_name() -> None:
+    class CallsLong(HttpFilter[object]):
+        async def on_request_headers(self, request: Request) -> Outcome:
+            await self.grpc_call("c" * 300, service="s", method="m", message=b"")
+            return CONTINUE
+
+    worker = Worker(definition(CallsLong))
+    worker.stream().request_headers()
+
+    assert worker.host.grpc_callouts[0][0] == b"\x0a\xaf\x02\x0a\xac\x02" + b"c" * 300
+
+
+def test_a_grpc_call_that_fails_raises_with_status_and_message() -> None:
+    worker = Worker(definition(CallsGrpc))
+    worker.stream().request_headers()
+    worker.host.call_status = (14, b"no healthy upstream{no_healthy_upstream}")
+    worker.dispatcher.on_grpc_close(ROOT, 5, 14)
+
+    assert (
+        worker.host.local_responses[0].body
+        == b"callout to 'quota': gRPC status 14: no healthy upstream{no_healthy_upstream}"
+    )
+
+
+def test_a_grpc_call_that_fails_without_a_message_raises_with_its_status() -> None:
     worker = Worker(definition(CallsGrpc))
     worker.stream().request_headers()
     worker.dispatcher.on_grpc_close(ROOT, 5, 14)
@@ -427,7 +452,7 @@ def test_a_grpc_call_that_fails_raises_with_its_status() -> None:
 
 def test_a_grpc_call_to_no_cluster_raises_at_once() -> None:
     worker = Worker(definition(CallsGrpc))
-    worker.host.statuses["grpc_call"] = Status.PARSE_FAILURE
+    worker.host.statuses["grpc_call"] = Status.INTERNAL_FAILURE
     worker.stream().request_headers()
 
     assert b"no such cluster" in worker.host.local_responses[0].body
