@@ -18,7 +18,7 @@ from operator import itemgetter
 from aigateway.config import Reader
 
 from .measures import MEASURES, measure
-from .ngrams import BUCKETS, bucket_numbers, hashed_words, split_words, window
+from .ngrams import BUCKETS, bucket_numbers, hashed, split, window
 
 __all__ = ["MEASURES", "LinearScorer", "features"]
 
@@ -35,10 +35,8 @@ def features(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     measures are in the order of `MEASURES`.
     """
     seen = window(text)
-    words = split_words(seen)
-    length = len(words) * len(text) // (len(seen) or 1)
-    words = hashed_words(words)
-    return bucket_numbers(words), measure(seen.encode("utf-8", "replace"), words, length)
+    words, characters = split(seen)
+    return bucket_numbers(*hashed(words, characters)), measure(seen, words, characters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

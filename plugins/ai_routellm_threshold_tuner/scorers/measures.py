@@ -34,8 +34,13 @@ MEASURES: Final = (
 _LONGEST_WORDS = 1_024
 """A text of more words is as long as one of these."""
 
+_CHARACTERS_PER_WORD_OF_UNSPACED = 1.65
+"""Modern Chinese prose segments into words of 1.6 to 1.7 characters."""
+
+_SAMPLED_CHARACTERS = 256
+"""Of scripts without words, so many characters are looked at for repetition."""
+
 _CLASSES = {
-    b"a": b"abcdefghijklmnopqrstuvwxyz",
     b"A": b"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     b"0": b"0123456789",
     b"+": b"+-*/=<>%",
@@ -47,42 +52,36 @@ _CLASSES = {
     b".": b".!:",
     b",": b",",
     b'"': b"\"'",
-    b"H": bytes(range(0xE3, 0xEA)),
-    b"E": bytes([*range(0xC0, 0xE3), *range(0xEA, 0xF8)]),
+    b"E": bytes(range(0xC0, 0xF8)),
 }
-"""What the bytes of UTF-8 are: first letters, digits, signs; then first bytes of Chinese and kana (H) and of
-all other characters beyond ASCII (E)."""
+"""What the bytes of UTF-8 are: capitals, digits, signs, and the first bytes of all beyond ASCII (E)."""
+
+_CLASS_OF = bytes(
+    next((name[0] for name, members in _CLASSES.items() if byte in members), 0) for byte in range(256)
+)
+_UNCLASSED = bytes(byte for byte in range(256) if not _CLASS_OF[byte])
 
 
-def _class_table() -> bytes:
-    table = bytearray(b" " * 256)
-    for name, members in _CLASSES.items():
-        for member in members:
-            table[member] = name[0]
-    return bytes(table)
-
-
-_CLASS_OF = _class_table()
-
-
-def measure(data: bytes, words: Sequence[bytes], length: int) -> tuple[float, ...]:
-    """Measure UTF-8 that has these *words*; *length* is the number of words of the whole text.
+def measure(text: str, words: Sequence[bytes], characters: str) -> tuple[float, ...]:
+    """Measure a text that has these *words*, and these *characters* of scripts without words.
 
     Counts are brought between 0 and 1 as n / (n + h), where h is the count that gives one half.
     """
-    count = data.translate(_CLASS_OF).count
-    letters, capitals, digits = count(b"a"), count(b"A"), count(b"0")
-    signs, mathematics, brackets, code = count(b"+"), count(b"\\"), count(b"("), count(b"{")
-    lines, questions, sentences, commas = count(b"\n"), count(b"?"), count(b"."), count(b",")
-    quotes, unspaced, others = count(b'"'), count(b"H"), count(b"E")
-    written = letters + capitals + digits + unspaced + others
+    # Without what is most of any text, the counts look at little.
+    count = text.encode("utf-8", "replace").translate(_CLASS_OF, _UNCLASSED).count
+    capitals, digits, signs, mathematics = count(b"A"), count(b"0"), count(b"+"), count(b"\\")
+    brackets, code, lines, questions = count(b"("), count(b"{"), count(b"\n"), count(b"?")
+    sentences, commas, quotes, beyond = count(b"."), count(b","), count(b'"'), count(b"E")
+    size, units = len(text) or 1, len(words) + len(characters) or 1
+    sample = characters[:_SAMPLED_CHARACTERS]
+    length = len(words) + len(characters) / _CHARACTERS_PER_WORD_OF_UNSPACED
     return (
         50 / (length + 50),
         sqrt(min(length, _LONGEST_WORDS) / _LONGEST_WORDS),
-        min(1.0, written / (12 * len(words) or 1)),
-        1 - len(set(words)) / (len(words) or 1),
-        capitals / (letters + capitals + 1),
-        digits / (written or 1),
+        min(1.0, size / (12 * units)),
+        1 - (len(set(words)) + len(set(sample))) / (len(words) + len(sample) or 1),
+        capitals / size,
+        digits / size,
         signs / (signs + 8),
         mathematics / (mathematics + 4),
         brackets / (brackets + 8),
@@ -92,6 +91,6 @@ def measure(data: bytes, words: Sequence[bytes], length: int) -> tuple[float, ..
         sentences / (sentences + 8),
         commas / (commas + 8),
         quotes / (quotes + 4),
-        unspaced / (written or 1),
-        others / (written or 1),
+        len(characters) / size,
+        max(0, beyond - len(characters)) / size,
     )

@@ -3,41 +3,48 @@
 The same text gives the same buckets on every machine and Python: words are cut by bytes of UTF-8, because the
 tables of Unicode differ between versions, and hashed with CRC-32, because `hash` has a seed.
 
-A character of Chinese or kana is a word of its own, so that pairs are the character bigrams that such scripts
-need.
+Where a script does not mark words, each character is hashed instead, and each pair of neighbours. That is
+done for all characters at once, by arithmetic on one whole number that has 32 bits for each of them.
 """
 
 import re
 from array import array
 from binascii import crc32
+from typing import Final
 
-__all__ = ["BUCKETS", "WINDOW_CHARACTERS", "bucket_numbers", "hashed_words", "split_words", "window"]
+__all__ = ["BUCKETS", "bucket_numbers", "hashed", "split", "window"]
 
-BUCKETS = 65_536
-"""How many there are; a table of fewer weights, a power of two, is repeated."""
+BUCKETS: Final = 65_536
+"""How many there are; a model of fewer, a power of two, takes numbers modulo its own."""
 
-WINDOW_CHARACTERS = 4_096
+WINDOW_CHARACTERS: Final = 4_096
 """How much of a text is looked at: its beginning and its end, where the task stands."""
 
-MAX_WORDS = 384
-"""Words that are hashed, two thirds of them from the beginning; 2 KB of English have about 370."""
+HASHED_FIRST: Final = 160
+HASHED_LAST: Final = 96
+"""Words, and characters of scripts without words, that are hashed of a text that has more."""
 
-_HEAD_WORDS = 256
-
-_WORDS = bytes(
+_WORDS: Final = bytes(
     code | 0x20 if 0x41 <= code <= 0x5A else code if code >= 0x80 or chr(code).isalnum() else 0x20
     for code in range(256)
 )
 """A translation of UTF-8: ASCII letters in lower case, digits, all beyond ASCII, and spaces for the rest."""
 
-_UNSPACED_LEADS = (*(bytes([lead]) for lead in range(0xE3, 0xEA)), b"\xef\xbc")
-"""First bytes of the characters U+3000 to U+9FFF: Chinese, kana, and their punctuation; and of U+FF00 to
-U+FF3F, which has the rest of that."""
+_UNSPACED: Final = (
+    # Thai and Lao, Burmese, Khmer; Chinese, kana and their punctuation; more of that in full width.
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uff00-\uff3f"
+)
+_UNSPACED_RUN: Final = re.compile(f"[{_UNSPACED}]+")
+_SPACED_RUN: Final = re.compile(f"[^{_UNSPACED}]+")
 
-_UNSPACED_BEFORE_SPACED = re.compile("[\u3000-\u9fff](?=[0-9A-Za-z])")
+_MULTIPLIER: Final = 0x9E37
+"""2^16 divided by the golden ratio; it has 16 bits, so that its product with a character keeps to 32."""
 
-_PAIR_SHIFT = 37
-"""One word of 32 bits and 5 more, so that a word twice in a row is not always in the same bucket."""
+_MIDDLE_BITS: Final = 8
+"""Of 32 bits of such a product, those that depend on all of the character begin here."""
+
+_PAIR_SHIFT: Final = 37
+"""The next word or character, 32 bits on, and 5 more, so that no pair of equals is in one bucket with all."""
 
 
 def window(text: str) -> str:
@@ -48,33 +55,49 @@ def window(text: str) -> str:
     return f"{text[:half]} {text[-half:]}"
 
 
-def split_words(text: str) -> list[bytes]:
-    """Split a text into words in lower case, as UTF-8."""
+def split(text: str) -> tuple[list[bytes], str]:
+    """Split a text into words, in lower case and as UTF-8, and the characters of scripts without words."""
     if text.isascii():
-        return text.encode().translate(_WORDS).split()
-    spaced = _UNSPACED_BEFORE_SPACED.sub(r"\g<0> ", text)
-    data = spaced.encode("utf-8", "replace").translate(_WORDS)
-    for lead in _UNSPACED_LEADS:
-        data = data.replace(lead, b" " + lead)
-    return data.split()
+        return text.encode().translate(_WORDS).split(), ""
+    unspaced = _SPACED_RUN.sub(" ", text)
+    if len(unspaced) > 1:
+        text = _UNSPACED_RUN.sub(" ", text)
+    return text.encode("utf-8", "replace").translate(_WORDS).split(), unspaced.strip(" ")
 
 
-def hashed_words(words: list[bytes]) -> list[bytes]:
-    """Give the words that are hashed: what is beyond `MAX_WORDS` is cut out of the middle."""
-    if len(words) <= MAX_WORDS:
-        return words
-    return words[:_HEAD_WORDS] + words[_HEAD_WORDS - MAX_WORDS :]
+def hashed(words: list[bytes], characters: str) -> tuple[list[bytes], str]:
+    """Give the words and characters that are hashed: what is in the middle of many is left out."""
+    if len(words) > HASHED_FIRST + HASHED_LAST:
+        words = words[:HASHED_FIRST] + words[-HASHED_LAST:]
+    if len(characters) > HASHED_FIRST + HASHED_LAST:
+        characters = characters[:HASHED_FIRST] + characters[-HASHED_LAST:]
+    return words, characters
 
 
-def bucket_numbers(words: list[bytes]) -> tuple[int, ...]:
-    """Give the bucket of each word, and then of each pair of neighbours: 2n - 1 numbers below `BUCKETS`.
+def bucket_numbers(words: list[bytes], characters: str) -> tuple[int, ...]:
+    """Give the buckets of all words, of their pairs, of all characters, and of their pairs.
 
-    With c the CRC-32 of a word, the word is in bucket c mod 2^16, and the pair (c, d) in bucket
-    (c xor (d >> 5)) mod 2^16. All pairs are made by one exclusive or of numbers as long as the text.
+    They are numbers below `BUCKETS`, 2n - 1 for n words or characters. With c the CRC-32 of a word, the word
+    is in bucket c mod 2^16, and the pair (c, d) in (c xor (d >> 5)) mod 2^16. For characters c is the product
+    with 40503, without its last 8 bits.
     """
-    if not words:
-        return ()
-    hashes = array("I", map(crc32, words)).tobytes()
-    number = int.from_bytes(hashes, "little")
-    pairs = (number ^ (number >> _PAIR_SHIFT)).to_bytes(len(hashes), "little")
-    return (*memoryview(hashes).cast("H")[::2], *memoryview(pairs).cast("H")[:-2:2])
+    numbers: tuple[int, ...] = ()
+    if words:
+        number = int.from_bytes(array("I", map(crc32, words)).tobytes(), "little")
+        numbers = (*_low_halves(number, len(words)), *_low_halves(_paired(number), len(words))[:-1])
+    if characters:
+        number = int.from_bytes(characters.encode("utf-32-le"), "little") * _MULTIPLIER
+        single, paired = number >> _MIDDLE_BITS, _paired(number) >> _MIDDLE_BITS
+        count = len(characters)
+        numbers = (*numbers, *_low_halves(single, count), *_low_halves(paired, count)[:-1])
+    return numbers
+
+
+def _paired(number: int) -> int:
+    """Join each of the 32-bit parts of *number* with the one after it."""
+    return number ^ (number >> _PAIR_SHIFT)
+
+
+def _low_halves(number: int, count: int) -> memoryview:
+    """Give the lower 16 bits of each of the *count* 32-bit parts of *number*, least first."""
+    return memoryview(number.to_bytes(4 * count, "little")).cast("H")[::2]
