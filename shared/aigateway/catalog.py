@@ -114,6 +114,8 @@ class _Entry(Reader):
         tier = self._text("tier", _WORD, _A_WORD, "")
         regions = frozenset(self.strings("regions", ()))
         formats = self._words("formats", tuple(Format), among=tuple(Format))
+        # Where an imported entry comes from: of use only to whoever imports it again.
+        self.string("source", "")
         if not name or not provider or prices is None:
             return None
         return Model(

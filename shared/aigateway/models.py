@@ -90,8 +90,9 @@ class Catalog:
         self._by_name: dict[str, Model] = {}
         for model in self.models:
             for name in (model.name, model.key):
-                if self._by_name.setdefault(name, model) is not model:
+                if name in self._by_name:
                     raise ValueError(f"{name!r} names two models of the catalog")
+                self._by_name[name] = model
 
     def __len__(self) -> int:
         return len(self.models)
@@ -115,24 +116,26 @@ class Catalog:
     def matching(self, pattern: str) -> tuple[Model, ...]:
         """Return the models whose name or `provider/name` is *pattern*, in which `*` stands for any text.
 
-        Takes time in proportion to the pattern, however many stars: patterns come from clients too.
+        However many stars, no name is gone through twice: patterns come from clients too.
         """
         if "*" not in pattern:
             model = self._by_name.get(pattern)
             return () if model is None else (model,)
-        parts = pattern.split("*")
+        first, *middle, last = pattern.split("*")
+        between = [part for part in middle if part]
         return tuple(
-            model for model in self.models if _matches(parts, model.name) or _matches(parts, model.key)
+            model
+            for model in self.models
+            if _has_parts(model.name, first, between, last) or _has_parts(model.key, first, between, last)
         )
 
 
-def _matches(parts: list[str], name: str) -> bool:
-    """Tell whether *name* starts with the first part, ends with the last and has the others in between."""
-    first, *middle, last = parts
+def _has_parts(name: str, first: str, between: list[str], last: str) -> bool:
+    """Tell whether *name* starts with *first*, ends with *last* and has the others in turn in between."""
     if len(name) < len(first) + len(last) or not name.startswith(first) or not name.endswith(last):
         return False
     at, end = len(first), len(name) - len(last)
-    for part in middle:
+    for part in between:
         found = name.find(part, at, end)
         if found < 0:
             return False
