@@ -10,6 +10,7 @@ done for all characters at once, by arithmetic on one whole number that has 32 b
 import re
 from array import array
 from binascii import crc32
+from codecs import utf_32_le_encode
 from typing import Final
 
 __all__ = ["BUCKETS", "bucket_numbers", "hashed", "split", "window"]
@@ -86,7 +87,9 @@ def bucket_numbers(words: list[bytes], characters: str) -> tuple[int, ...]:
         number = int.from_bytes(array("I", map(crc32, words)).tobytes(), "little")
         numbers = (*_low_halves(number, len(words)), *_low_halves(_paired(number), len(words))[:-1])
     if characters:
-        number = int.from_bytes(characters.encode("utf-32-le"), "little") * _MULTIPLIER
+        # Straight from `codecs`: str.encode() would look this encoding up, and import a module for it.
+        units, _ = utf_32_le_encode(characters)
+        number = int.from_bytes(units, "little") * _MULTIPLIER
         single, paired = number >> _MIDDLE_BITS, _paired(number) >> _MIDDLE_BITS
         count = len(characters)
         numbers = (*numbers, *_low_halves(single, count), *_low_halves(paired, count)[:-1])

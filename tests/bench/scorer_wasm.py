@@ -1,0 +1,123 @@
+"""The linear scorer where it runs: equal to plain Python to the last digit, and how long it takes.
+
+Run it as ``python tests/bench/scorer_wasm.py DATA``, where DATA is a folder with the CSV files of RouteLLM's
+evaluation (`routellm/evals` in its repository, at any depth). It exits with 1 when a score differs or a
+prompt takes longer than it may. Machines are shared, so the fastest of several runs counts.
+"""
+
+import argparse
+import base64
+import csv
+import random
+import sys
+from pathlib import Path
+
+import requests
+
+from ai_routellm_threshold_tuner.scorers.linear import MEASURES, LinearScorer
+from nexus.testing import running_gateway
+from wasmbuild.__main__ import main as wasmbuild
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE.parents[1]
+LIMIT_MS = 0.15
+"""What scoring a prompt of `SIZE` bytes may take."""
+SIZE = 2_048
+
+_KINDS = ("english", "code", "json", "chinese")
+_BATCH = 250
+
+
+def artifact(seed: int) -> dict[str, object]:
+    """Make a model of random weights: any difference in any feature shows in the score."""
+    draw = random.Random(seed)
+    return {
+        "version": 1,
+        "buckets": 4096,
+        "scale": 0.01,
+        "bias": draw.uniform(-1, 1),
+        "weights": base64.b64encode(draw.randbytes(4096)).decode(),
+        "dense": {name: draw.uniform(-1, 1) for name in MEASURES},
+    }
+
+
+def corpus(kind: str) -> str:
+    """Return the real texts of one kind, one after the other."""
+    folder = _ROOT / "tests" / "testdata" / "tokens" / kind
+    return "\n\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()))
+
+
+def prompt(kind: str) -> str:
+    """Return `SIZE` bytes of texts of one kind."""
+    return (corpus(kind) * SIZE).encode()[:SIZE].decode(errors="ignore")
+
+
+def prompts(data: Path, count: int) -> list[str]:
+    """Return prompts evenly spread over the CSV files in *data*, then some in other scripts, and odd ones."""
+    found: list[str] = []
+    for path in sorted(data.rglob("*gsm8k*.csv")) + sorted(data.rglob("*mmlu*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            found += [row["prompt"] for row in csv.DictReader(file)]
+    if len(found) < count:
+        raise SystemExit(f"{data}: expected CSV files with {count} prompts, found {len(found)}")
+    chosen = [found[index * len(found) // count] for index in range(count)]
+    others = [
+        corpus(kind.name) for kind in sorted((_ROOT / "tests/testdata/tokens").iterdir()) if kind.is_dir()
+    ]
+    odd = ["", " ", "\0", "\ud800", "x" * 100_000, "中" * 100_000, "\U0001f600" * 9, "\u0130\u1e9e\u2160"]
+    return chosen + [text[start : start + 700] for text in others for start in range(0, 7_000, 700)] + odd
+
+
+def measure(data: Path, count: int, rounds: int) -> bool:
+    """Compare and time, print the result, and say whether all of it is as it should be."""
+    module = _ROOT / "build" / "tests" / "scorer-probe.wasm"
+    arguments = [str(_HERE / "scorer_probe.py"), "--python-path", str(_ROOT / "plugins"), "-o", str(module)]
+    if wasmbuild([*arguments, "--cache", str(_ROOT / "build" / ".wasmbuild")]):
+        raise RuntimeError("the module with the probe could not be built")
+    model = artifact(seed=1)
+    scorer = LinearScorer.from_json(model)
+    texts = prompts(data, count)
+    with running_gateway({"scorer-probe": model}, module=module) as gateway:
+
+        def ask(batch: list[str], **headers: str) -> dict[str, object]:
+            answer = requests.post(gateway.base_url, json={"prompts": batch}, headers=headers, timeout=60)
+            answered: dict[str, object] = answer.json()
+            return answered
+
+        scores: list[object] = []
+        for start in range(0, len(texts), _BATCH):
+            batch = ask(texts[start : start + _BATCH])["scores"]
+            assert isinstance(batch, list)
+            scores += batch
+        different = [
+            index
+            for index, (text, inside) in enumerate(zip(texts, scores, strict=True))
+            if scorer.score(text).hex() != inside
+        ]
+        distinct = len(set(scores))
+        print(
+            f"{'FAIL' if different else 'ok  '}  {len(texts)} prompts, {distinct} different scores, ", end=""
+        )
+        print(f"{len(different)} of them different in WebAssembly")
+        good = not different
+        for kind in _KINDS:
+            times = [ask([prompt(kind)], **{"x-probe": "time"})["nanoseconds"] for _ in range(rounds)]
+            took = min(float(str(time)) for time in times) / 1e6
+            good &= took <= LIMIT_MS
+            verdict = "ok  " if took <= LIMIT_MS else "FAIL"
+            print(f"{verdict}  {kind:<8} {SIZE:>6,} bytes  {took:7.3f} ms of at most {LIMIT_MS} ms")
+    return good
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="folder with the evaluation data of RouteLLM")
+    parser.add_argument("--prompts", type=int, default=2_000, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    return 0 if measure(arguments.data, arguments.prompts, arguments.rounds) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
