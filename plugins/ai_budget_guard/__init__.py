@@ -1,0 +1,1 @@
+"""The decision of the plugin `ai-budget-guard`: whether a caller can still pay."""

@@ -1,0 +1,169 @@
+"""What one subject has spent and reserved under one limit.
+
+The law of this file:
+
+1. A reservation is admitted only if everything that counts, with it, is at most the limit.
+2. What counts is what was spent in the window, and what is reserved for it and has not expired.
+3. A charge belongs to the window in which its request was admitted. When that is over it is part of the
+   lifetime sum only; it never counts in a window that the request did not begin in.
+4. Whatever was spent is charged, also when its reservation has expired: money is never lost.
+5. Windows never go back: a clock that is set back finds the window it left.
+
+All amounts are whole nano-USD, all times whole seconds since the epoch. Nothing here knows a clock: the
+caller says which `Span` of the limit's window it is.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aigateway.windows import Span
+
+__all__ = ["EMPTY", "Account", "Hold", "Refused", "Reservation", "charge", "free", "reserve", "settle"]
+
+EXPIRY_STEP_S: Final = 60
+"""Reservations that expire in the same minute are kept as one sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The sum that one owner has reserved in one window until one minute."""
+
+    owner: str
+    window_s: int
+    expires_s: int
+    nano_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What counts of one subject, under one limit."""
+
+    window_s: int = 0
+    """When the newest window that was seen begins; of a rolling one, its newest part."""
+    counts_from_s: int = 0
+    """When the oldest part that counts begins: `window_s`, but for a rolling window."""
+    spent: tuple[tuple[int, int], ...] = ()
+    """The beginning of a window, or of a part of a rolling one, and what was spent in it; oldest first."""
+    holds: tuple[Hold, ...] = ()
+    lifetime_nano_usd: int = 0
+    """Everything that was ever charged."""
+
+    @property
+    def spent_nano_usd(self) -> int:
+        """What was spent in the window."""
+        return sum(nano_usd for _, nano_usd in self.spent)
+
+    @property
+    def reserved_nano_usd(self) -> int:
+        """What is reserved in the window."""
+        return sum(hold.nano_usd for hold in self.holds if self._counts(hold))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of it counts: without it every decision is the same."""
+        return not self.spent and not self.holds
+
+    @property
+    def held_nano_usd(self) -> int:
+        """What is reserved altogether, also in windows that are over."""
+        return sum(hold.nano_usd for hold in self.holds)
+
+    def _counts(self, hold: Hold) -> bool:
+        return hold.window_s >= self.counts_from_s
+
+
+EMPTY: Final = Account()
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a request was admitted with, and must be settled with, once."""
+
+    owner: str
+    window_s: int
+    expires_s: int
+    nano_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A reservation that does not fit."""
+
+    spent_nano_usd: int
+    reserved_nano_usd: int
+    resets_s: int | None
+    """When the window ends, if it does."""
+
+
+def free(account: Account, limit_nano_usd: int, span: Span, parts: int, now_s: int) -> int:
+    """Return what could be reserved now; never below 0."""
+    current = _at(account, span, parts, now_s)
+    return max(0, limit_nano_usd - current.spent_nano_usd - current.reserved_nano_usd)
+
+
+def reserve(
+    account: Account,
+    nano_usd: int,
+    *,
+    limit_nano_usd: int,
+    span: Span,
+    parts: int,
+    now_s: int,
+    owner: str,
+    lasts_s: int,
+) -> tuple[Account, Reservation | Refused]:
+    """Reserve *nano_usd* for at least *lasts_s* seconds, or say why not.
+
+    *span* is the window around *now_s*, and *parts* how many of those count together (`Window.parts`).
+    """
+    account = _at(account, span, parts, now_s)
+    spent, reserved = account.spent_nano_usd, account.reserved_nano_usd
+    if spent + reserved + nano_usd > limit_nano_usd:
+        return account, Refused(spent, reserved, span.end_s)
+    expires_s = -(-(now_s + lasts_s) // EXPIRY_STEP_S) * EXPIRY_STEP_S
+    reservation = Reservation(owner, account.window_s, expires_s, nano_usd)
+    return _held(account, reservation, nano_usd), reservation
+
+
+def settle(account: Account, reservation: Reservation, actual_nano_usd: int) -> Account:
+    """End a reservation and charge what the request did cost, be it less, more, or nothing."""
+    account = _held(account, reservation, -reservation.nano_usd)
+    return charge(account, reservation.window_s, actual_nano_usd)
+
+
+def charge(account: Account, window_s: int, nano_usd: int) -> Account:
+    """Charge what was spent in the window that begins at *window_s*."""
+    if not nano_usd:
+        return account
+    spent = dict(account.spent)
+    if window_s >= account.counts_from_s:
+        spent[window_s] = spent.get(window_s, 0) + nano_usd
+    return replace(
+        account,
+        spent=tuple(sorted(spent.items())),
+        lifetime_nano_usd=account.lifetime_nano_usd + nano_usd,
+    )
+
+
+def _at(account: Account, span: Span, parts: int, now_s: int) -> Account:
+    """Bring an account to *now_s*: forget windows that are over, return reservations that have expired."""
+    window_s = max(account.window_s, span.start_s)
+    length_s = 0 if span.end_s is None else span.end_s - span.start_s
+    counts_from_s = max(account.counts_from_s, window_s - (parts - 1) * length_s)
+    spent = tuple(entry for entry in account.spent if entry[0] >= counts_from_s)
+    holds = tuple(hold for hold in account.holds if hold.expires_s > now_s)
+    return replace(account, window_s=window_s, counts_from_s=counts_from_s, spent=spent, holds=holds)
+
+
+def _held(account: Account, reservation: Reservation, change: int) -> Account:
+    """Add *change* to the hold that *reservation* is part of; an expired hold is gone and stays gone."""
+    key = (reservation.owner, reservation.window_s, reservation.expires_s)
+    holds = []
+    for hold in account.holds:
+        if (hold.owner, hold.window_s, hold.expires_s) == key:
+            change += hold.nano_usd
+        else:
+            holds.append(hold)
+    if change > 0:
+        holds.append(Hold(*key, change))
+    return replace(account, holds=tuple(holds))
