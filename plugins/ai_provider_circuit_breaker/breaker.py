@@ -226,7 +226,6 @@ def _meet(
         until_s=until_s,
         not_before_s=not_before_s,
         generation=breaker.generation + 1,
-        last_probe=breaker.last_probe,
         openings=openings,
         closed_s=now_s if signal is Signal.RECOVERED else breaker.closed_s,
         next_check_s=now_s + _grown_s(settings.check_s, openings, settings),

@@ -133,6 +133,12 @@ def test_slow_calls_open_it_if_so_configured() -> None:
     assert told(Breaker(), mixed, settings=SETTINGS).breaker.state is BreakerState.CLOSED
 
 
+def test_a_share_that_is_not_configured_opens_nothing() -> None:
+    settings = Settings(failures=1_000, window_requests=10, failure_rate=0, slow_rate=0.9)
+
+    assert told(Breaker(), [FAILURE] * 100, settings=settings).breaker.state is BreakerState.CLOSED
+
+
 # Open
 
 
@@ -177,6 +183,14 @@ def test_a_long_time_without_trouble_makes_the_next_opening_the_first() -> None:
 
     assert again_soon.until_s == NOW + 661 + 120
     assert again_late.until_s == NOW + 662 + 60
+
+
+def test_a_limit_in_between_does_not_make_the_last_closing_later() -> None:
+    breaker = told(half_opened(), [SUCCESS, SUCCESS], now_s=NOW + 61).breaker
+    limited = told(breaker, [LIMITED], now_s=NOW + 600).breaker
+    freed = admit(limited, NOW + 630, PLAIN).breaker
+
+    assert told(freed, [FAILURE] * 3, now_s=NOW + 700).breaker.until_s == NOW + 700 + 60
 
 
 def test_retry_after_wins_over_a_shorter_deadline_of_ours_and_not_over_a_longer() -> None:
@@ -262,6 +276,10 @@ def test_two_answered_probes_close_it() -> None:
     assert ruling.transition.signal is Signal.RECOVERED
     assert ruling.breaker.state is BreakerState.CLOSED
     assert ruling.breaker.closed_s == NOW + 62
+
+
+def test_a_probe_that_says_nothing_is_no_answer() -> None:
+    assert told(half_opened(), [IGNORED, IGNORED, SUCCESS]).breaker.state is BreakerState.HALF_OPEN
 
 
 def test_one_failed_probe_opens_it_for_longer() -> None:
