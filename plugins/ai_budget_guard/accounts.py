@@ -18,7 +18,18 @@ from typing import Final
 
 from aigateway.windows import Span
 
-__all__ = ["EMPTY", "Account", "Hold", "Refused", "Reservation", "charge", "free", "reserve", "settle"]
+__all__ = [
+    "EMPTY",
+    "Account",
+    "Hold",
+    "Refused",
+    "Reservation",
+    "bring_to",
+    "charge",
+    "free",
+    "reserve",
+    "settle",
+]
 
 EXPIRY_STEP_S: Final = 60
 """Reservations that expire in the same minute are kept as one sum."""
@@ -95,9 +106,19 @@ class Refused:
     """When the window ends, if it does."""
 
 
+def bring_to(account: Account, span: Span, parts: int, now_s: int) -> Account:
+    """Bring an account to *now_s*: forget windows that are over, return reservations that have expired."""
+    window_s = max(account.window_s, span.start_s)
+    length_s = 0 if span.end_s is None else span.end_s - span.start_s
+    counts_from_s = max(account.counts_from_s, window_s - (parts - 1) * length_s)
+    spent = tuple(entry for entry in account.spent if entry[0] >= counts_from_s)
+    holds = tuple(hold for hold in account.holds if hold.expires_s > now_s)
+    return replace(account, window_s=window_s, counts_from_s=counts_from_s, spent=spent, holds=holds)
+
+
 def free(account: Account, limit_nano_usd: int, span: Span, parts: int, now_s: int) -> int:
     """Return what could be reserved now; never below 0."""
-    current = _at(account, span, parts, now_s)
+    current = bring_to(account, span, parts, now_s)
     return max(0, limit_nano_usd - current.spent_nano_usd - current.reserved_nano_usd)
 
 
@@ -116,7 +137,7 @@ def reserve(
 
     *span* is the window around *now_s*, and *parts* how many of those count together (`Window.parts`).
     """
-    account = _at(account, span, parts, now_s)
+    account = bring_to(account, span, parts, now_s)
     spent, reserved = account.spent_nano_usd, account.reserved_nano_usd
     if spent + reserved + nano_usd > limit_nano_usd:
         return account, Refused(spent, reserved, span.end_s)
@@ -143,16 +164,6 @@ def charge(account: Account, window_s: int, nano_usd: int) -> Account:
         spent=tuple(sorted(spent.items())),
         lifetime_nano_usd=account.lifetime_nano_usd + nano_usd,
     )
-
-
-def _at(account: Account, span: Span, parts: int, now_s: int) -> Account:
-    """Bring an account to *now_s*: forget windows that are over, return reservations that have expired."""
-    window_s = max(account.window_s, span.start_s)
-    length_s = 0 if span.end_s is None else span.end_s - span.start_s
-    counts_from_s = max(account.counts_from_s, window_s - (parts - 1) * length_s)
-    spent = tuple(entry for entry in account.spent if entry[0] >= counts_from_s)
-    holds = tuple(hold for hold in account.holds if hold.expires_s > now_s)
-    return replace(account, window_s=window_s, counts_from_s=counts_from_s, spent=spent, holds=holds)
 
 
 def _held(account: Account, reservation: Reservation, change: int) -> Account:

@@ -1,0 +1,122 @@
+"""Accounts as bytes: many in one value of the shared data, so that the set of keys is bounded.
+
+A value is lines of ASCII. The first is the sum of what the accounts that were closed here had ever been
+charged; each of the others is one account:
+
+    128000
+    alice|512000|1794960000|1794960000|1794960000:3500|f3a91c:1794960000:1794967260:900
+
+subject, lifetime, newest window, oldest window that counts, spent by window, reserved by owner, window and
+expiry. Subjects are percent-encoded, so one is found with one search, and the other lines of the value are
+neither parsed nor written again.
+"""
+
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote, unquote
+
+from .accounts import EMPTY, Account, Hold
+
+__all__ = ["CorruptSlotError", "close_idle", "closed_nano_usd", "every_account", "find", "put"]
+
+_LONGEST_SUBJECT: Final = 256
+"""Characters; subjects that differ only beyond share an account."""
+
+
+class CorruptSlotError(ValueError):
+    """A value that is none of ours; what it holds is not repeated."""
+
+
+def find(slot: bytes | None, subject: str) -> Account:
+    """Return the account of *subject*, `EMPTY` if there is none."""
+    if not slot:
+        return EMPTY
+    start, end = _place(slot, _name(subject))
+    return EMPTY if start < 0 else _decode(slot[start:end])
+
+
+def put(slot: bytes | None, subject: str, account: Account) -> bytes:
+    """Return the value with *account* in it; an idle one is closed, its lifetime added to the first line."""
+    slot = slot or b"0\n"
+    name = _name(subject)
+    start, end = _place(slot, name)
+    before, after = (slot, b"") if start < 0 else (slot[:start], slot[end + 1 :])
+    if not account.is_idle:
+        return before + name + _encode(account) + b"\n" + after
+    head, _, rest = (before + after).partition(b"\n")
+    return b"%d\n%b" % (_number(head) + account.lifetime_nano_usd, rest)
+
+
+def close_idle(slot: bytes | None, bring: Callable[[Account], Account]) -> bytes | None:
+    """Return the value without the accounts that are idle once *bring* has brought them to the present."""
+    for subject, account in every_account(slot):
+        present = bring(account)
+        if present.is_idle:
+            slot = put(slot, subject, present)
+    return slot
+
+
+def every_account(slot: bytes | None) -> list[tuple[str, Account]]:
+    """Return all accounts of a value with their subjects."""
+    lines = (slot or b"").split(b"\n")[1:-1]
+    return [(unquote(line.partition(b"|")[0].decode("ascii")), _decode(line)) for line in lines]
+
+
+def closed_nano_usd(slot: bytes | None) -> int:
+    """Return what the accounts that were closed in this value had ever been charged."""
+    return _number(slot.partition(b"\n")[0]) if slot else 0
+
+
+def _name(subject: str) -> bytes:
+    return quote(subject[:_LONGEST_SUBJECT], safe="", errors="replace").encode("ascii") + b"|"
+
+
+def _place(slot: bytes, name: bytes) -> tuple[int, int]:
+    """Return where the line of *name* begins and ends; -1 if there is none."""
+    at = slot.find(b"\n" + name)
+    if at < 0:
+        return -1, -1
+    end = slot.find(b"\n", at + 1)
+    if end < 0:
+        raise CorruptSlotError("a line of the ledger has no end")
+    return at + 1, end
+
+
+def _encode(account: Account) -> bytes:
+    spent = ",".join(f"{start_s}:{nano_usd}" for start_s, nano_usd in account.spent)
+    holds = ",".join(
+        f"{hold.owner}:{hold.window_s}:{hold.expires_s}:{hold.nano_usd}" for hold in account.holds
+    )
+    times = f"{account.lifetime_nano_usd}|{account.window_s}|{account.counts_from_s}"
+    return f"{times}|{spent}|{holds}".encode("ascii")
+
+
+def _decode(line: bytes) -> Account:
+    try:
+        _, lifetime, window_s, counts_from_s, spent, holds = line.decode("ascii").split("|")
+        return Account(
+            window_s=int(window_s),
+            counts_from_s=int(counts_from_s),
+            spent=tuple(_spent(part) for part in spent.split(",") if part),
+            holds=tuple(_hold(part) for part in holds.split(",") if part),
+            lifetime_nano_usd=int(lifetime),
+        )
+    except ValueError as error:
+        raise CorruptSlotError("a line of the ledger is not an account") from error
+
+
+def _spent(text: str) -> tuple[int, int]:
+    start_s, nano_usd = text.split(":")
+    return int(start_s), int(nano_usd)
+
+
+def _hold(text: str) -> Hold:
+    owner, window_s, expires_s, nano_usd = text.split(":")
+    return Hold(owner, int(window_s), int(expires_s), int(nano_usd))
+
+
+def _number(text: bytes) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise CorruptSlotError("the first line of a ledger value is not a number") from error
