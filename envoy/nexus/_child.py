@@ -34,6 +34,7 @@ class Child:
     ) -> None:
         self.name = name
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._lines_seen = 0
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
@@ -64,6 +65,16 @@ class Child:
         """What it has written to standard error: the last 20,000 lines."""
         return list(self._lines)
 
+    @property
+    def lines_seen(self) -> int:
+        """How many lines it has written to standard error."""
+        return self._lines_seen
+
+    def lines_since(self, seen: int) -> list[str]:
+        """Return what it has written since it had written *seen* lines, as far as that is kept."""
+        lines, new = self.lines, self._lines_seen - seen
+        return lines[-new:] if new > 0 else []
+
     def stop(self) -> None:
         """End the process, politely at first, and wait until it is gone."""
         if self._process.poll() is None:
@@ -80,6 +91,7 @@ class Child:
         with self._process.stderr as output:
             for line in output:
                 self._lines.append(line.rstrip("\n"))
+                self._lines_seen += 1
                 self._on_line(line.rstrip("\n"))
         self._process.wait()
         self._on_exit(self)

@@ -1,14 +1,17 @@
 """Providers as clusters: where they are, how to speak to them, and with which key."""
 
-from ._nodes import API, CONNECTION_BUFFER_BYTES, HTTP_FILTERS, Node, duration, socket_address
+from pathlib import Path
+
+from ._keys import key_filters
+from ._nodes import API, CONNECTION_BUFFER_BYTES, Node, duration, socket_address
 from .description import Gateway, Provider, Tls
 
 # Shorter than a provider keeps an idle connection, so that no request is written into one just being closed.
 _IDLE_CONNECTION_S = 30
 
 
-def cluster(provider: Provider, gateway: Gateway) -> Node:
-    """Return the cluster of one provider."""
+def cluster(provider: Provider, gateway: Gateway, key_file: Path | None = None) -> Node:
+    """Return the cluster of one provider, whose key is a static secret or is found by *key_file*."""
     endpoint: Node = {"address": socket_address(provider.host, provider.port)}
     if provider.tls:
         # The route rewrites the authority to this name; at an address without one the client's stays.
@@ -24,7 +27,7 @@ def cluster(provider: Provider, gateway: Gateway) -> Node:
         },
         "circuit_breakers": {"thresholds": [_thresholds(gateway.limits.connections)]},
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _protocol_options(provider)
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _protocol_options(provider, key_file)
         },
     }
     if provider.tls:
@@ -32,24 +35,12 @@ def cluster(provider: Provider, gateway: Gateway) -> Node:
     return node
 
 
-def secret(provider: Provider) -> Node:
-    """Return the secret that holds the key of *provider*: only the variable's name is written down."""
-    return {
-        "name": _secret_name(provider),
-        "generic_secret": {"secret": {"environment_variable": provider.key_env}},
-    }
-
-
-def _secret_name(provider: Provider) -> str:
-    return f"{provider.name}-key"
-
-
 def _thresholds(most: int) -> Node:
     """Lift Envoy's default of 1,024 to what clients may open: answers take long, so many are under way."""
     return {"max_connections": most, "max_pending_requests": most, "max_requests": most}
 
 
-def _protocol_options(provider: Provider) -> Node:
+def _protocol_options(provider: Provider, key_file: Path | None) -> Node:
     options: Node = {
         "@type": f"{API}.extensions.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options": {"idle_timeout": duration(_IDLE_CONNECTION_S)},
@@ -58,35 +49,9 @@ def _protocol_options(provider: Provider) -> Node:
         options["auto_config"] = {"http_protocol_options": {}, "http2_protocol_options": {}}
     else:
         options["explicit_http_config"] = {"http_protocol_options": {}}
-    if provider.key_env:
-        options["http_filters"] = [_key_filter(provider), _upstream_codec()]
+    if provider.key:
+        options["http_filters"] = [*key_filters(provider, key_file)]
     return options
-
-
-def _key_filter(provider: Provider) -> Node:
-    """Put the key into the request on its way to this provider, and to no other."""
-    return {
-        "name": "key",
-        "typed_config": {
-            "@type": f"{HTTP_FILTERS}.credential_injector.v3.CredentialInjector",
-            "overwrite": True,
-            "credential": {
-                "name": "envoy.http.injected_credentials.generic",
-                "typed_config": {
-                    "@type": f"{API}.extensions.http.injected_credentials.generic.v3.Generic",
-                    "credential": {"name": _secret_name(provider)},
-                    "header_value_prefix": "Bearer ",
-                },
-            },
-        },
-    }
-
-
-def _upstream_codec() -> Node:
-    return {
-        "name": "envoy.filters.http.upstream_codec",
-        "typed_config": {"@type": f"{HTTP_FILTERS}.upstream_codec.v3.UpstreamCodec"},
-    }
 
 
 def _tls_socket(tls: Tls) -> Node:

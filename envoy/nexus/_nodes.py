@@ -1,5 +1,7 @@
 """Pieces of Envoy's configuration that more than one part of it needs."""
 
+from pathlib import Path
+
 Node = dict[str, object]
 """A mapping of the configuration, in the names of Envoy's API."""
 
@@ -19,3 +21,8 @@ def socket_address(host: str, port: int) -> Node:
 def duration(seconds: float) -> str:
     """Return a ``google.protobuf.Duration``."""
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def file_source(file: Path) -> Node:
+    """Return an ``envoy.config.core.v3.ConfigSource`` of a file that Envoy watches for being replaced."""
+    return {"resource_api_version": "V3", "path_config_source": {"path": str(file)}}

@@ -2,20 +2,19 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from .description import faked, is_ip_address, read_gateway
+from .description import is_ip_address
 from .envoy import EnvoyMissingError
 from .providers import PROVIDERS, FakeProvider, serve
 from .reading import DescriptionError
-from .render import render, to_yaml
+from .rendering import Rendering, WriteError
 from .run import RunError, Settings, run
-from .wasmplugin import read_plugins
 
 _DESCRIPTION = Path(__file__).resolve().parent.parent / "gateway.yaml"
 _LOG_LEVELS = ("trace", "debug", "info", "warning", "error", "critical", "off")
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (RunError, DescriptionError, EnvoyMissingError) as error:
+    except (RunError, WriteError, DescriptionError, EnvoyMissingError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -63,15 +62,34 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 def _add_render(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(
         "render",
-        help="make an Envoy configuration of the gateway description and the plugins",
-        description="Make an Envoy bootstrap configuration of the gateway description and the plugins' YAML.",
+        help="make what Envoy or Higress runs of the gateway description and the plugins",
+        description="Make the configuration of Envoy from the gateway description, the plugins' YAML and the "
+        "catalog, after checking all of it: one file, or a directory in which Envoy takes over every change. "
+        "Or make complete plugin YAML for Higress.",
     )
     _add_gateway(parser)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: stdout)")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: stdout)")
+    place.add_argument(
+        "-d",
+        "--directory",
+        type=Path,
+        metavar="DIR",
+        help="write envoy.yaml and the files it has Envoy watch; for Higress, one file per plugin",
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="go on, and write anew what changes; needs --directory"
+    )
+    parser.add_argument(
+        "--host", choices=("envoy", "higress"), default="envoy", help="(default: %(default)s)"
+    )
     parser.add_argument(
         "--listen", metavar="ADDRESS", help="listen there, 0.0.0.0 for example in a container, admin page too"
     )
     parser.add_argument("--module", type=Path, metavar="PATH", help="where Envoy will find the module")
+    parser.add_argument(
+        "--url", metavar="URL", help="where Higress will find the module, oci://... for example"
+    )
     parser.add_argument(
         "--fake-providers",
         metavar="HOST:PORT",
@@ -116,27 +134,25 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _render(options: argparse.Namespace) -> None:
-    gateway = read_gateway(options.gateway)
-    plugins = read_plugins(gateway.plugins)
-    if options.listen is not None:
-        if not is_ip_address(options.listen):
-            raise RunError(f"--listen: expected an IP address, got {options.listen!r}.")
-        listeners = tuple(replace(listener, address=options.listen) for listener in gateway.listeners)
-        admin = replace(gateway.admin, address=options.listen)
-        gateway = replace(gateway, listeners=listeners, admin=admin)
-    if options.module is not None:
-        gateway = replace(gateway, module=options.module)
-    if options.fake_providers is not None:
-        gateway = faked(gateway, *options.fake_providers)
-    text = to_yaml(render(gateway, plugins), [options.gateway.name, *(plugin.file for plugin in plugins)])
-    if options.output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{options.output} cannot be written: {error.strerror}.") from error
+    if options.watch and (options.directory is None or options.host == "higress"):
+        raise RunError("--watch: expected --directory, for Envoy to watch.")
+    if options.listen is not None and not is_ip_address(options.listen):
+        raise RunError(f"--listen: expected an IP address, got {options.listen!r}.")
+    rendering = Rendering(
+        description=options.gateway,
+        host=options.host,
+        listen=options.listen,
+        module=options.module,
+        fake_providers=options.fake_providers,
+        url=options.url,
+    )
+    if options.directory is None:
+        rendering.to_file(options.output)
+    elif options.watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            rendering.keep_directory(options.directory)
+    else:
+        rendering.to_directory(options.directory)
 
 
 def _providers(options: argparse.Namespace) -> None:

@@ -1,24 +1,33 @@
-"""The gateway description: listeners, providers, timeouts and limits, as ``envoy/gateway.yaml`` says them.
+"""The gateway: listeners, providers, routes, timeouts and limits, as values.
 
-It holds what stock Envoy must know and a Higress `WasmPlugin` does not say. `read_gateway` makes a
-`Gateway` of the file; `faked` points a gateway at the fake providers.
+It is what stock Envoy must know and a Higress `WasmPlugin` does not say. `gateway_file` reads it from
+``envoy/gateway.yaml``; `faked` points it at the fake providers.
 """
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from .reading import Section, YamlFile
+__all__ = [
+    "DEFAULT_ROUTE",
+    "Admin",
+    "Gateway",
+    "Key",
+    "Limits",
+    "Listener",
+    "Provider",
+    "Route",
+    "Timeouts",
+    "Tls",
+    "faked",
+    "is_ip_address",
+    "unreachable_routes",
+]
 
-_NAME = r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?"
-_NAME_EXPECTED = "a name of lower-case letters, digits, '-', '_' and '.'"
-_HOST = r"[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?"
-_HOST_EXPECTED = "an IP address or a host name"
-_PATH_PREFIX = r"(/[A-Za-z0-9._~-]+)*"
-_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
-_HIGHEST_PORT = 65535
-_DEFAULT_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
+DEFAULT_ROUTE = "default"
+"""The name of the route for everything, which a gateway has whose description names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,14 @@ class Tls:
     """Certificates of the authorities to trust, in PEM."""
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Where Envoy finds the key of a provider: in one variable of its environment, or in one file."""
+
+    variable: str | None = None
+    file: Path | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One LLM provider: a cluster of Envoy's."""
@@ -55,16 +72,24 @@ class Provider:
     name: str
     host: str
     port: int
-    tls: Tls | None
-    path_prefix: str
+    tls: Tls | None = None
+    path_prefix: str = "/v1"
     """What stands for ``/v1`` at this provider, for example ``/v1beta/openai``."""
-    key_env: str | None
-    """The environment variable, of the Envoy process, that holds the key sent as a bearer token."""
+    key: Key | None = None
+    """The key that is sent as a bearer token; without one the client's own ``authorization`` goes through."""
+    service: str | None = None
+    """What Higress calls it, so that ``service`` rules written for Higress hold for it too."""
 
     @property
     def has_ip_address(self) -> bool:
         """Whether *host* is an IP address and not a name."""
         return is_ip_address(self.host)
+
+    @property
+    def service_names(self) -> frozenset[str]:
+        """The names by which a ``service`` rule may mean this provider, as Higress would write them."""
+        names = {self.name} | ({self.service} if self.service else set())
+        return frozenset(names | {f"{name}:{self.port}" for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +104,33 @@ class Timeouts:
     """For a request or an answer in which no byte moves."""
     response_s: float
     """For a whole answer, from the end of the request to the last byte."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Requests that belong together: plugins have rules for them by this name, under ``ingress``."""
+
+    name: str
+    path_prefix: str = "/"
+    """Paths that are this one or go on from it after a ``/``."""
+    domains: tuple[str, ...] = ()
+    """Hosts, without ports, or ``*.`` and the end of a host; without any, all hosts."""
+    provider: str | None = None
+    """Takes the requests for which no plugin has chosen; None stands for the gateway's `default_provider`."""
+    idle_s: float | None = None
+    response_s: float | None = None
+    """Both are as in `Timeouts`; None stands for the gateway's."""
+
+    def covers(self, other: "Route") -> bool:
+        """Return whether every request that *other* takes is one that this route takes too."""
+        domains = other.domains or ("*",)
+        return _is_under(other.path_prefix, self.path_prefix) and all(
+            self.serves_all_of(domain) for domain in domains
+        )
+
+    def serves_all_of(self, domain: str) -> bool:
+        """Return whether this route is for every host that *domain*, or ``*``, stands for."""
+        return not self.domains or any(_covers_domain(own, domain) for own in self.domains)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +151,7 @@ class Gateway:
     admin: Admin
     providers: tuple[Provider, ...]
     default_provider: str
-    """Takes the requests for which no plugin has chosen."""
+    """Takes the requests for which neither a plugin nor a route has another."""
     timeouts: Timeouts
     limits: Limits
     access_log: Literal["none", "stdout"]
@@ -107,6 +159,10 @@ class Gateway:
     """The WebAssembly module with all plugins."""
     plugins: Path
     """The directory with one WasmPlugin YAML per plugin."""
+    routes: tuple[Route, ...] = (Route(name=DEFAULT_ROUTE),)
+    """In the order in which they are tried; what none of them takes gets 404."""
+    catalog: Path | None = None
+    """The file with the models, for every plugin that takes a catalog."""
 
 
 def is_ip_address(host: str) -> bool:
@@ -118,135 +174,33 @@ def is_ip_address(host: str) -> bool:
     return True
 
 
-def read_gateway(path: Path) -> Gateway:
-    """Read the gateway description at *path*; paths in it are relative to its directory.
-
-    Raises DescriptionError with everything that is wrong.
-    """
-    file = YamlFile(path)
-    root = file.root
-    gateway = Gateway(
-        listeners=_read_listeners(root),
-        admin=_read_admin(root.section("admin")),
-        providers=(providers := _read_providers(root)),
-        default_provider=root.text("default_provider"),
-        timeouts=_read_timeouts(root.section("timeouts")),
-        limits=_read_limits(root.section("limits")),
-        access_log=root.choice("access_log", "none", among=("none", "stdout")),
-        module=(path.parent / root.text("module", "../build/ai-nexus.wasm")).resolve(),
-        plugins=(path.parent / root.text("plugins", "plugins")).resolve(),
-    )
-    names = [provider.name for provider in providers]
-    if gateway.default_provider and all(names) and gateway.default_provider not in names:
-        got = f"expected one of {', '.join(names)}, got the string {gateway.default_provider!r}"
-        root.problem("default_provider", got)
-    _check_ports(root, gateway)
-    file.finish()
-    return gateway
-
-
 def faked(gateway: Gateway, host: str, first_port: int) -> Gateway:
     """Return *gateway* with each provider replaced by a fake one, in the order of their ports.
 
     Fake providers speak plain HTTP and need no key, and ``/v1`` is ``/v1``.
     """
     providers = tuple(
-        replace(provider, host=host, port=port, tls=None, path_prefix="/v1", key_env=None)
+        replace(provider, host=host, port=port, tls=None, path_prefix="/v1", key=None)
         for port, provider in enumerate(gateway.providers, first_port)
     )
     return replace(gateway, providers=providers)
 
 
-def _read_listeners(root: Section) -> tuple[Listener, ...]:
-    listeners = []
-    for section in root.sections("listeners", required=True):
-        listeners.append(
-            Listener(
-                name=section.text("name", "http", pattern=_NAME, expected=_NAME_EXPECTED),
-                address=_read_ip_address(section, "address"),
-                port=section.required_integer("port", at_least=1, at_most=_HIGHEST_PORT),
-            )
-        )
-    _check_unique(root, "listeners", [listener.name for listener in listeners])
-    return tuple(listeners)
+def unreachable_routes(routes: Iterable[Route]) -> list[tuple[int, Route]]:
+    """Return routes that no request gets to, by index, each with the earlier one that takes them all."""
+    found = []
+    earlier: list[Route] = []
+    for index, route in enumerate(routes):
+        found.extend([(index, other) for other in earlier if other.covers(route)][:1])
+        earlier.append(route)
+    return found
 
 
-def _read_admin(section: Section) -> Admin:
-    port = section.integer("port", 9901, at_least=1, at_most=_HIGHEST_PORT)
-    return Admin(_read_ip_address(section, "address"), port)
+def _is_under(path: str, prefix: str) -> bool:
+    return prefix in ("/", path) or path.startswith(f"{prefix}/")
 
 
-def _read_providers(root: Section) -> tuple[Provider, ...]:
-    providers = tuple(_read_provider(section) for section in root.sections("providers", required=True))
-    _check_unique(root, "providers", [provider.name for provider in providers])
-    return providers
-
-
-def _read_provider(section: Section) -> Provider:
-    name = section.text("name", pattern=_NAME, expected=_NAME_EXPECTED)
-    host = section.text("host", pattern=_HOST, expected=_HOST_EXPECTED)
-    tls = _read_tls(section.section("tls"), host) if "tls" in section else None
-    section.ignore("tls")
-    bounds = {"at_least": 1, "at_most": _HIGHEST_PORT}
-    return Provider(
-        name=name,
-        host=host,
-        port=section.integer("port", 443, **bounds) if tls else section.required_integer("port", **bounds),
-        tls=tls,
-        path_prefix=section.text(
-            "path_prefix",
-            "/v1",
-            pattern=_PATH_PREFIX,
-            expected="a path as '/v1', with no '/' at its end",
-        ),
-        key_env=section.optional_text(
-            "key_env", pattern=_VARIABLE, expected="the name of an environment variable"
-        ),
-    )
-
-
-def _read_tls(section: Section, host: str) -> Tls:
-    name = None if is_ip_address(host) else host
-    return Tls(
-        sni=section.text("sni", name, pattern=_HOST, expected="a host name"),
-        ca_file=section.text("ca_file", _DEFAULT_CA_FILE, pattern=r"/.+", expected="an absolute path"),
-    )
-
-
-def _read_timeouts(section: Section) -> Timeouts:
-    day = 86_400
-    return Timeouts(
-        connect_s=section.number("connect_s", 5, at_least=0.001, at_most=day),
-        headers_s=section.number("headers_s", 10, at_least=0, at_most=day),
-        idle_s=section.number("idle_s", 600, at_least=0, at_most=day),
-        response_s=section.number("response_s", 0, at_least=0, at_most=day),
-    )
-
-
-def _read_limits(section: Section) -> Limits:
-    return Limits(
-        body_bytes=section.integer("body_bytes", 32 << 20, at_least=1024, at_most=1 << 30),
-        connections=section.integer("connections", 10_000, at_least=1, at_most=1_000_000),
-    )
-
-
-def _read_ip_address(section: Section, key: str) -> str:
-    address = section.text(key, "127.0.0.1")
-    if not is_ip_address(address):
-        section.problem(key, f"expected an IP address, got the string {address!r}")
-    return address
-
-
-def _check_unique(root: Section, key: str, names: list[str]) -> None:
-    for index, name in enumerate(names):
-        if name and name in names[:index]:
-            root.problem(f"{key}[{index}].name", f"{name!r} is the name of an earlier entry too")
-
-
-def _check_ports(root: Section, gateway: Gateway) -> None:
-    taken = {(gateway.admin.address, gateway.admin.port): "admin"}
-    for index, listener in enumerate(gateway.listeners):
-        place = (listener.address, listener.port)
-        if place in taken:
-            root.problem(f"listeners[{index}].port", f"{listener.port} is the port of {taken[place]} too")
-        taken[place] = f"listeners[{index}]"
+def _covers_domain(pattern: str, domain: str) -> bool:
+    if pattern.startswith("*"):
+        return domain.endswith(pattern[1:])
+    return pattern == domain

@@ -6,7 +6,7 @@ keys that are required, texts of a certain form, lists of mappings, and parts th
 
 import json
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,6 +16,17 @@ from aigateway.config import ConfigError, Problem, Reader
 
 _ANY_TEXT: Final = "a non-empty string"
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
+
+# The forms in which providers hand out keys: sk-..., sk-ant-..., gsk_..., xai-..., hf_..., AIza..., and JWTs.
+# There is a digit in all of them, and in hardly a name that has one of these beginnings by chance.
+_KEY: Final = re.compile(
+    r"(Bearer\s+)?((sk|gsk|xai|hf|nvapi|pplx|r8)[-_](?=[A-Za-z_-]*\d)[\w-]{16,}"
+    r"|AIza[\w-]{30,}|ey[\w-]{20,}\.[\w.-]+)"
+)
+_A_KEY: Final = (
+    "this looks like a key, and keys do not belong into YAML: "
+    "name the variable that holds it under key_env, or its file under key_file, of a provider"
+)
 
 
 Default = TypeVar("Default")
@@ -34,6 +45,11 @@ class Section(Reader):
 
     def __contains__(self, key: str) -> bool:
         return self._values.get(key) is not None
+
+    @property
+    def values(self) -> Mapping[str, object]:
+        """Everything in the mapping, read or not."""
+        return self._values
 
     def text(
         self,
@@ -123,7 +139,9 @@ class YamlFile:
 
     def __init__(self, path: Path) -> None:
         self._name = path.name
-        self.root = Section(self._load(path))
+        document = self._load(path)
+        self._refuse_keys(document)
+        self.root = Section(document)
 
     def finish(self) -> None:
         """Raise DescriptionError with everything that was wrong, or was not asked for."""
@@ -131,6 +149,12 @@ class YamlFile:
             self.root.finish()
         except ConfigError as error:
             raise DescriptionError([f"{self._name}: {problem}" for problem in error.problems]) from error
+
+    def _refuse_keys(self, document: object) -> None:
+        """Raise before anything is read: messages quote what they got, and a key must not be quoted."""
+        lines = [f"{self._name}: {where}: {_A_KEY}" for where in _find_keys(document, "")]
+        if lines:
+            raise DescriptionError(lines)
 
     def _load(self, path: Path) -> object:
         try:
@@ -148,6 +172,18 @@ class YamlFile:
         if value is None:
             raise DescriptionError([f"{self._name}: expected an object, got nothing"])
         return value
+
+
+def _find_keys(value: object, where: str) -> Iterator[str]:
+    """Return the paths of all texts in *value* that look like the key of a provider."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _find_keys(item, f"{where}.{name}" if where else str(name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _find_keys(item, f"{where}[{index}]")
+    elif isinstance(value, str) and _KEY.fullmatch(value.strip()):
+        yield where
 
 
 class _StrictLoader(yaml.SafeLoader):

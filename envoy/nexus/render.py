@@ -1,31 +1,129 @@
-"""From a gateway description and its plugins to the bootstrap configuration of a stock Envoy."""
+"""From a gateway description and its plugins to the configuration of a stock Envoy.
 
-from collections.abc import Iterable, Sequence
+`render` makes one file that says everything. `render_files` makes a directory in which Envoy watches each
+file, and takes over what is replaced there without a restart.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import yaml
 
-from ._clusters import cluster, secret
-from ._listeners import CLUSTER_HEADER, VM_ID, listener
-from ._nodes import API, Node, socket_address
+from ._clusters import cluster
+from ._keys import rotation_of, secret
+from ._listeners import listener
+from ._nodes import API, Node, file_source, socket_address
+from ._plugins import FILTER_CHAIN, VM_ID, edition_of, plugin_chain, wasm_filters
+from ._routes import CLUSTER_HEADER, ROUTES, route_configuration
 from .description import Gateway
 from .wasmplugin import WasmPlugin
 
-__all__ = ["CLUSTER_HEADER", "VM_ID", "Node", "render", "to_yaml"]
+__all__ = [
+    "BOOTSTRAP",
+    "CLUSTERS",
+    "CLUSTER_HEADER",
+    "LISTENERS",
+    "PLUGINS",
+    "ROUTES_FILE",
+    "VM_ID",
+    "Node",
+    "edition_of",
+    "key_file_name",
+    "render",
+    "render_files",
+    "to_yaml",
+]
+
+BOOTSTRAP = "envoy.yaml"
+"""What Envoy is started with; it is read once."""
+LISTENERS, CLUSTERS, ROUTES_FILE, PLUGINS = "listeners.yaml", "clusters.yaml", "routes.yaml", "plugins.yaml"
+
+_LISTENER = f"{API}.config.listener.v3.Listener"
+_CLUSTER = f"{API}.config.cluster.v3.Cluster"
+_ROUTES = f"{API}.config.route.v3.RouteConfiguration"
+_EXTENSION = f"{API}.config.core.v3.TypedExtensionConfig"
+_SECRET = f"{API}.extensions.transport_sockets.tls.v3.Secret"
 
 
 def render(gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Node:
     """Return the bootstrap configuration for *gateway* with *plugins*, which are in request order."""
+    filters = wasm_filters(plugins, gateway.module)
+    routes: Node = {"route_config": route_configuration(gateway)}
     resources: Node = {
-        "listeners": [listener(gateway, spec, plugins) for spec in gateway.listeners],
+        "listeners": [listener(gateway, spec, plugins=filters, routes=routes) for spec in gateway.listeners],
         "clusters": [cluster(provider, gateway) for provider in gateway.providers],
     }
-    secrets = [secret(provider) for provider in gateway.providers if provider.key_env]
+    secrets = [secret(provider) for provider in gateway.providers if provider.key]
     if secrets:
         resources["secrets"] = secrets
+    return _bootstrap(gateway) | {"static_resources": resources}
+
+
+def render_files(
+    gateway: Gateway, plugins: Sequence[WasmPlugin], directory: Path, *, edition: str
+) -> dict[str, Node]:
+    """Return the files of *directory* by name, in the order in which they are to be written.
+
+    What a file points to is written before it. All of it is one gateway: the bootstrap configuration and
+    what it has Envoy watch. *directory* is where Envoy will find them. A new *edition* (see `edition_of`)
+    makes Envoy load the module anew.
+    """
+    rds: Node = {"route_config_name": ROUTES, "config_source": file_source(directory / ROUTES_FILE)}
+    discovered: Node = {
+        "name": "plugins",
+        "config_discovery": {
+            "config_source": file_source(directory / PLUGINS),
+            "type_urls": [FILTER_CHAIN],
+        },
+    }
+    filters = wasm_filters(plugins, gateway.module, edition=edition)
+    keys: dict[str, Node] = {}
+    clusters = []
+    for provider in gateway.providers:
+        file = key_file_name(provider.name)
+        clusters.append(cluster(provider, gateway, directory / file))
+        if provider.key:
+            rotation = rotation_of(provider.key.file) if provider.key.file else ""
+            keys[file] = _discovery(_SECRET, [secret(provider, rotation=rotation)])
+    listeners = [
+        listener(gateway, spec, plugins=[discovered], routes={"rds": rds}) for spec in gateway.listeners
+    ]
+    dynamic: Node = {
+        "dynamic_resources": {
+            "lds_config": file_source(directory / LISTENERS),
+            "cds_config": file_source(directory / CLUSTERS),
+        }
+    }
+    return {
+        **keys,
+        CLUSTERS: _discovery(_CLUSTER, clusters),
+        PLUGINS: _discovery(_EXTENSION, [plugin_chain(filters)]),
+        ROUTES_FILE: _discovery(_ROUTES, [route_configuration(gateway)]),
+        LISTENERS: _discovery(_LISTENER, listeners),
+        BOOTSTRAP: _bootstrap(gateway) | dynamic,
+    }
+
+
+def key_file_name(provider: str) -> str:
+    """Return the name of the file that tells Envoy where the key of *provider* is."""
+    return f"key-{provider}.yaml"
+
+
+def to_yaml(document: Node, sources: Iterable[str] = ()) -> str:
+    """Return *document* as YAML, with a comment that names the files it was made from."""
+    made_from = ", ".join(sources)
+    head = (
+        f"# Made by `python -m nexus render` from {made_from}. Change those, not this.\n" if made_from else ""
+    )
+    return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+
+
+def _bootstrap(gateway: Gateway) -> Node:
     return {
         "node": {"id": "ai-nexus", "cluster": "ai-nexus"},
         "admin": {"address": socket_address(gateway.admin.address, gateway.admin.port)},
-        "static_resources": resources,
         "overload_manager": {
             "resource_monitors": [
                 {
@@ -41,13 +139,13 @@ def render(gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Node:
     }
 
 
-def to_yaml(bootstrap: Node, sources: Iterable[str] = ()) -> str:
-    """Return *bootstrap* as YAML, with a comment that names the files it was made from."""
-    made_from = ", ".join(sources)
-    head = (
-        f"# Made by `python -m nexus render` from {made_from}. Change those, not this.\n" if made_from else ""
-    )
-    return head + yaml.dump(bootstrap, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+def _discovery(kind: str, resources: Sequence[Mapping[str, object]]) -> Node:
+    """Return a ``DiscoveryResponse`` whose version says what is in it."""
+    content = json.dumps(resources, sort_keys=True).encode()
+    return {
+        "version_info": hashlib.sha256(content).hexdigest()[:16],
+        "resources": [{"@type": kind, **resource} for resource in resources],
+    }
 
 
 class _Dumper(yaml.SafeDumper):

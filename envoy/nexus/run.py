@@ -2,21 +2,24 @@
 
 import contextlib
 import json
+import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from .description import Gateway, read_gateway
+from .deployment import Deployment, read_deployment
+from .description import Gateway
 from .envoy import EnvoyMissingError, find_envoy
 from .ports import is_free, port_owner
 from .reading import DescriptionError
 from .stack import ChildEnded, Stack, StartError, StopAsked
-from .wasmplugin import WasmPlugin, read_plugins
+from .wasmplugin import WasmPlugin
+from .watching import LOOK_INTERVAL_S, Watcher
 
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_WORKERS = 256
@@ -81,22 +84,28 @@ def run(
 ) -> None:
     """Run the gateway of *description* with fake providers until SIGINT, SIGTERM or SIGHUP.
 
-    Raises RunError when it cannot start, or when one of its processes ends by itself.
+    Changes of the description, the plugins, the catalog and the module are taken over meanwhile. Raises
+    RunError when it cannot start, or when one of its processes ends by itself.
     """
+    watcher = Watcher(description)
     try:
-        gateway = settings.applied_to(read_gateway(description))
-        plugins = read_plugins(gateway.plugins)
+        deployment = read_deployment(description)
         binary = find_envoy(envoy)
     except (DescriptionError, EnvoyMissingError) as error:
         raise RunError(str(error)) from error
-    if access_log:
-        gateway = replace(gateway, access_log="stdout")
-    _check_module(gateway, plugins)
+
+    def adjust(gateway: Gateway) -> Gateway:
+        gateway = settings.applied_to(gateway)
+        return replace(gateway, access_log="stdout") if access_log else gateway
+
+    gateway = adjust(deployment.gateway)
+    _check_module(gateway, deployment.plugins)
     _check_ports(gateway, settings.providers_port)
+    _print_notices(deployment)
     echo = _Echo()
     stack = Stack(
         gateway,
-        plugins,
+        deployment.plugins,
         envoy=binary,
         providers_port=settings.providers_port,
         workers=settings.workers,
@@ -104,24 +113,77 @@ def run(
         on_line=echo,
     )
     with _stop_signals(stack), stack:
-        _serve(stack, echo)
+        if not _wait_ready(stack):
+            return
+        echo.let_go()
+        try:
+            _serve(stack, watcher, lambda: _take_over(stack, description, adjust))
+        finally:
+            echo.hold()
 
 
-def _serve(stack: Stack, echo: "_Echo") -> None:
-    """Wait for the gateway, say so, and wait for its end."""
+def _wait_ready(stack: Stack) -> bool:
+    """Wait for the gateway and say so; return False if somebody has asked to stop instead."""
     try:
         if stack.wait_ready() is not None:
-            return
+            return False
     except StartError as error:
         raise RunError(str(error)) from error
     url = f"http://{stack.gateway.listeners[0].address}:{stack.port}"
     print(f"gateway ready on {url}", flush=True)
     print(_curl(url), flush=True)
-    echo.let_go()
-    happening = stack.happenings.get()
-    echo.hold()
-    if isinstance(happening, ChildEnded):
-        raise RunError(f"{happening}, so the gateway has stopped.")
+    return True
+
+
+def _serve(stack: Stack, watcher: Watcher, take_over: Callable[[], None]) -> None:
+    """Take over what changes until the end."""
+    while True:
+        try:
+            happening = stack.happenings.get(timeout=LOOK_INTERVAL_S)
+        except queue.Empty:
+            stack.settle()
+            if watcher.has_changed():
+                take_over()
+            continue
+        if isinstance(happening, ChildEnded):
+            raise RunError(f"{happening}, so the gateway has stopped.")
+        return
+
+
+def _take_over(stack: Stack, description: Path, adjust: Callable[[Gateway], Gateway]) -> None:
+    """Give Envoy what the files say now, and tell the user what came of it."""
+    try:
+        deployment = read_deployment(description)
+        gateway = adjust(deployment.gateway)
+        names = [provider.name for provider in gateway.providers]
+        if names != list(stack.providers):
+            started = ", ".join(stack.providers)
+            raise DescriptionError(
+                [f"{description.name}: providers: the fake ones are those of the start: {started}"]
+            )
+    except DescriptionError as error:
+        print(
+            f"The change is refused, and the gateway goes on as it was:\n{error}", file=sys.stderr, flush=True
+        )
+        return
+    _print_notices(deployment)
+    try:
+        change = stack.change(gateway, deployment.plugins)
+    except OSError as error:
+        print(f"The change is not taken over: {error}", file=sys.stderr, flush=True)
+        return
+    if change.refusal:
+        message = f"Envoy refuses the change, and goes on as it was: {change.refusal}"
+        print(message, file=sys.stderr, flush=True)
+    elif change.files:
+        print(f"taken over: {', '.join(change.files)}", flush=True)
+    if change.needs_restart:
+        print("admin and limits.connections count from the next start on", file=sys.stderr, flush=True)
+
+
+def _print_notices(deployment: Deployment) -> None:
+    for notice in deployment.notices:
+        print(f"note: {notice}", file=sys.stderr, flush=True)
 
 
 def _curl(url: str) -> str:

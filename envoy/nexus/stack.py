@@ -15,10 +15,12 @@ from typing import IO, Self
 
 from ._child import Child
 from ._rundir import private_directory
+from ._updates import Updates
 from .controls import AdminPage, ProviderControl
 from .description import Gateway, faked
-from .envoy import envoy_command, why_not_started
-from .render import render, to_yaml
+from .envoy import envoy_command, why_not_started, why_refused
+from .live_directory import LiveDirectory, Publication
+from .render import BOOTSTRAP, edition_of, render_files
 from .wasmplugin import WasmPlugin
 
 _PROBE_INTERVAL_S = 0.05
@@ -50,6 +52,18 @@ class StopAsked:
     """A signal has asked for the end."""
 
     signal_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has become of a changed configuration."""
+
+    files: tuple[str, ...]
+    """Those that say something new."""
+    needs_restart: bool
+    """Whether a part of it counts only from the next start on."""
+    refusal: str | None
+    """Why Envoy keeps the old one, in a paragraph; None when it has taken over the new one."""
 
 
 def providers_command(first_port: int, names: Sequence[str]) -> list[str]:
@@ -103,12 +117,12 @@ class Stack:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as started:
-            directory = started.enter_context(private_directory())
-            config = directory / "envoy.yaml"
-            config.write_text(to_yaml(render(self.gateway, self._plugins)), encoding="utf-8")
+            self._directory = LiveDirectory(started.enter_context(private_directory()) / "envoy")
+            self._publish(self.gateway, self._plugins)
             names = [provider.name for provider in self.gateway.providers]
             command = providers_command(self._providers_port, names)
             self.providers_process = self._start(started, "the fake providers", command)
+            config = self._directory.path / BOOTSTRAP
             command = envoy_command(
                 self._envoy_binary, config, workers=self._workers, log_level=self._log_level
             )
@@ -133,12 +147,37 @@ class Stack:
                 if isinstance(happening, StopAsked):
                     return happening
                 raise StartError(self._why_ended(happening.child))
+            if refusal := why_refused(self.envoy_process.lines):
+                raise StartError(f"Envoy did not start: {refusal}")
             if time.monotonic() > deadline:
                 raise StartError(
                     f"No request has passed through the gateway in {_START_TIMEOUT_S:.0f} s: {problem}. "
                     + why_not_started(self.envoy_process.lines, None)
                 )
         return None
+
+    def change(self, gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Change:
+        """Give Envoy another *gateway* and other *plugins*, and wait until it has taken or refused them.
+
+        The providers stay the fake ones of the start: those of *gateway* must have the same names.
+        """
+        gateway = faked(gateway, "127.0.0.1", self._providers_port)
+        updates = Updates(self.admin)
+        seen = self.envoy_process.lines_seen
+        published = self._publish(gateway, plugins)
+        refused = updates.wait(published.replaced)
+        if not refused:
+            return Change(published.replaced, published.needs_restart, None)
+        reason = why_refused(self.envoy_process.lines_since(seen)) or f"it refuses {', '.join(refused)}."
+        return Change(published.replaced, published.needs_restart, reason)
+
+    def settle(self) -> None:
+        """Let go of what earlier changes have left for a while; call it now and then."""
+        self._directory.settle()
+
+    def _publish(self, gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Publication:
+        edition = edition_of(gateway.module, plugins)
+        return self._directory.publish(render_files(gateway, plugins, self._directory.path, edition=edition))
 
     def _start(
         self,

@@ -100,10 +100,7 @@ class RunningGateway:
 def describe_gateway(*, module: Path | None = None) -> Gateway:
     """Return a gateway with the usual four providers on free ports; `dataclasses.replace` changes it."""
     first = free_ports(2)
-    providers = tuple(
-        Provider(name=fake.name, host="127.0.0.1", port=1, tls=None, path_prefix="/v1", key_env=None)
-        for fake in PROVIDERS
-    )
+    providers = tuple(Provider(name=fake.name, host="127.0.0.1", port=1) for fake in PROVIDERS)
     return Gateway(
         listeners=(Listener(name="http", address="127.0.0.1", port=first),),
         admin=Admin("127.0.0.1", first + 1),
@@ -123,11 +120,8 @@ def describe_plugin(plugin_name: str, config: Mapping[str, object], *, priority:
         file=f"{plugin_name}.yaml",
         name=plugin_name,
         plugin_name=plugin_name,
-        phase="UNSPECIFIED_PHASE",
         priority=priority,
-        fail_strategy="FAIL_RELOAD",
-        environment=(),
-        config=dict(config),
+        default_config=config,
     )
 
 

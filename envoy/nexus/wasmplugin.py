@@ -4,12 +4,23 @@ The keys are those of ``extensions.higress.io/v1alpha1``. What only Higress need
 from) is accepted and left alone.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from .reading import DescriptionError, Section, YamlFile
+
+__all__ = [
+    "PHASES",
+    "EnvironmentVariable",
+    "FailStrategy",
+    "Rule",
+    "WasmPlugin",
+    "in_request_order",
+    "read_plugin",
+    "read_plugins",
+]
 
 FailStrategy = Literal["FAIL_OPEN", "FAIL_CLOSE", "FAIL_RELOAD"]
 
@@ -18,6 +29,7 @@ PHASES = ("AUTHN", "AUTHZ", "STATS", "UNSPECIFIED_PHASE")
 
 _FAIL_STRATEGIES: tuple[FailStrategy, ...] = ("FAIL_OPEN", "FAIL_CLOSE", "FAIL_RELOAD")
 _NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+_RULES = "_rules_"
 _MATCHERS = {"ingress": "_match_route_", "domain": "_match_domain_", "service": "_match_service_"}
 _PULLING = ("url", "sha256", "imagePullPolicy", "imagePullSecret")
 
@@ -31,19 +43,61 @@ class EnvironmentVariable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One of ``matchRules``: a configuration in place of the default one, and the requests it is for."""
+
+    where: str
+    """Its place in the file, such as ``spec.matchRules[0]``."""
+    config: Mapping[str, object]
+    routes: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The rule as the plugin reads it: its configuration, and beside it what it matches."""
+        names = {"ingress": self.routes, "domain": self.domains, "service": self.services}
+        return dict(self.config) | {_MATCHERS[key]: list(names[key]) for key in names if names[key]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WasmPlugin:
-    """One plugin as it stands in its YAML, with its rules in the form the plugin reads."""
+    """One plugin as it stands in its YAML."""
 
     file: str
     name: str
     plugin_name: str
     """Which plugin of the module it is: Envoy's ``root_id``."""
-    phase: str
-    priority: int
-    fail_strategy: FailStrategy
-    environment: tuple[EnvironmentVariable, ...]
-    config: dict[str, object]
-    """``defaultConfig`` and, under ``_rules_``, the rules of ``matchRules``."""
+    phase: str = "UNSPECIFIED_PHASE"
+    priority: int = 0
+    fail_strategy: FailStrategy = "FAIL_RELOAD"
+    environment: tuple[EnvironmentVariable, ...] = ()
+    default_config: Mapping[str, object] | None
+    """None when ``defaultConfigDisable`` says that only rules count."""
+    rules: tuple[Rule, ...] = ()
+    document: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """The whole file."""
+
+    @property
+    def config(self) -> dict[str, object]:
+        """What the plugin reads: ``defaultConfig`` and, under ``_rules_``, the rules of ``matchRules``."""
+        rules = [rule.document for rule in self.rules]
+        return dict(self.default_config or {}) | ({_RULES: rules} if rules else {})
+
+    @property
+    def has_default(self) -> bool:
+        """Whether the plugin touches requests that no rule matches.
+
+        An empty default configuration beside rules is none, on Higress and in the plugins alike.
+        """
+        return bool(self.default_config) or (self.default_config is not None and not self.rules)
+
+    def configurations(self) -> Iterator[tuple[str, Mapping[str, object]]]:
+        """Return each configuration that may decide for a request, with its place in the file."""
+        if self.has_default:
+            yield "spec.defaultConfig", self.default_config or {}
+        for rule in self.rules:
+            yield f"{rule.where}.config", rule.config
 
 
 def read_plugins(directory: Path) -> tuple[WasmPlugin, ...]:
@@ -83,6 +137,7 @@ def read_plugin(path: Path) -> WasmPlugin | None:
     """
     file = YamlFile(path)
     root = file.root
+    document = root.values
     root.text(
         "apiVersion", pattern=r"extensions\.higress\.io/v1alpha1", expected="extensions.higress.io/v1alpha1"
     )
@@ -95,9 +150,8 @@ def read_plugin(path: Path) -> WasmPlugin | None:
     default_config = spec.document("defaultConfig")
     default_disabled = spec.boolean("defaultConfigDisable", False)
     rules = _read_rules(spec)
-    if "_rules_" in default_config:
-        spec.problem("defaultConfig._rules_", "expected rules under matchRules, where both hosts look")
-    config = {} if default_disabled else dict(default_config)
+    if _RULES in default_config:
+        spec.problem(f"defaultConfig.{_RULES}", "expected rules under matchRules, where both hosts look")
     plugin = WasmPlugin(
         file=path.name,
         name=name,
@@ -108,28 +162,35 @@ def read_plugin(path: Path) -> WasmPlugin | None:
         # itself. That is what FAIL_CLOSE, the default, means on Higress; on stock Envoy it takes FAIL_RELOAD.
         fail_strategy=spec.choice("failStrategy", "FAIL_RELOAD", among=_FAIL_STRATEGIES),
         environment=_read_environment(spec.section("vmConfig")),
-        config=config | ({"_rules_": rules} if rules else {}),
+        default_config=None if default_disabled else default_config,
+        rules=rules,
+        document=document,
     )
     file.finish()
     return None if default_disabled and not rules else plugin
 
 
-def _read_rules(spec: Section) -> list[dict[str, object]]:
-    """Translate ``matchRules`` to ``_rules_``: first the rule's configuration, then what it matches."""
+def _read_rules(spec: Section) -> tuple[Rule, ...]:
     rules = []
-    for section in spec.sections("matchRules"):
+    for index, section in enumerate(spec.sections("matchRules")):
         config = section.document("config")
         disabled = section.boolean("configDisable", False)
         section.choice("routeType", "HTTP", among=("HTTP", "GRPC"))
-        matchers = {target: list(section.strings(key, ())) for key, target in _MATCHERS.items()}
-        if not any(matchers.values()):
+        rule = Rule(
+            where=f"spec.matchRules[{index}]",
+            config=config,
+            routes=section.strings("ingress", ()),
+            domains=section.strings("domain", ()),
+            services=section.strings("service", ()),
+        )
+        if not (rule.routes or rule.domains or rule.services):
             section.problem("", "expected ingress, domain or service, got none of them")
-        reserved = sorted(set(config) & {"_rules_", *_MATCHERS.values()})
+        reserved = sorted(set(config) & {_RULES, *_MATCHERS.values()})
         if reserved:
             section.problem(f"config.{reserved[0]}", "expected what to match beside config, not in it")
         if not disabled:
-            rules.append(config | {target: names for target, names in matchers.items() if names})
-    return rules
+            rules.append(rule)
+    return tuple(rules)
 
 
 def _read_environment(section: Section) -> tuple[EnvironmentVariable, ...]:

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from nexus.cli import main
-from nexus.description import Gateway, read_gateway
+from nexus.description import Gateway
 from nexus.envoy import find_envoy
+from nexus.gateway_file import read_gateway
 from nexus.render import render, to_yaml
 from nexus.wasmplugin import WasmPlugin, read_plugins
 

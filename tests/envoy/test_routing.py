@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from nexus.description import Gateway, Limits, Provider, Timeouts, Tls
+from nexus.description import Gateway, Key, Limits, Provider, Timeouts, Tls
 from nexus.ports import free_ports
 from nexus.render import render, to_yaml
 from nexus.testing import RunningGateway, describe_gateway, running_envoy, running_gateway
@@ -151,7 +151,12 @@ def tls_provider() -> Iterator[int]:
 def real_provider(port: int, **changes: Any) -> Provider:
     tls = Tls(sni="llm.internal", ca_file=str(TLS / "server.pem"))
     provider = Provider(
-        name="real", host="127.0.0.1", port=port, tls=tls, path_prefix="/v1beta/openai", key_env="TEST_KEY"
+        name="real",
+        host="127.0.0.1",
+        port=port,
+        tls=tls,
+        path_prefix="/v1beta/openai",
+        key=Key(variable="TEST_KEY"),
     )
     return replace(provider, **changes)
 

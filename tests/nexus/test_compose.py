@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nexus.cli import main
-from nexus.description import read_gateway
+from nexus.gateway_file import read_gateway
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))

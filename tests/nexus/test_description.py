@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from nexus.description import faked, read_gateway
+from nexus.description import Key, faked
+from nexus.gateway_file import read_gateway
 from nexus.reading import DescriptionError
 
 SMALLEST = """
@@ -58,7 +59,7 @@ def test_a_real_provider_speaks_tls_on_443_under_its_own_name(tmp_path: Path) ->
     assert provider.port == 443
     assert provider.tls is not None
     assert provider.tls.sni == "api.example.com"
-    assert (provider.path_prefix, provider.key_env) == ("/v1beta/openai", "KEY")
+    assert (provider.path_prefix, provider.key) == ("/v1beta/openai", Key(variable="KEY"))
 
 
 def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ admin: {address: localhost}
         "gateway.yaml: providers[0].name: expected a name of lower-case letters, digits, '-', '_' and '.', "
         "got the string 'Open AI'",
         "gateway.yaml: providers[0].port: expected a whole number from 1 to 65535, got the string 'ten'",
-        "gateway.yaml: providers[1].key_env: expected the name of an environment variable, "
+        "gateway.yaml: providers[1].key_env: expected the name of an environment variable, in upper case, "
         "got the string 'a-b'",
         "gateway.yaml: providers[1].tls.sni: expected a host name, got nothing",
         "gateway.yaml: timeouts.idle_s: expected a number from 0 to 86400, got the number -1",
@@ -148,7 +149,7 @@ def test_faking_keeps_the_names_and_drops_what_reaches_a_real_provider(tmp_path:
     [provider] = faked(read_gateway(write(tmp_path, text)), "127.0.0.1", 20000).providers
 
     assert (provider.name, provider.host, provider.port) == ("openai", "127.0.0.1", 20000)
-    assert (provider.tls, provider.path_prefix, provider.key_env) == (None, "/v1", None)
+    assert (provider.tls, provider.path_prefix, provider.key) == (None, "/v1", None)
 
 
 def test_the_description_of_this_repository_is_right() -> None:

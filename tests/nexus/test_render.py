@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from nexus.description import Gateway, read_gateway
+from nexus.description import Gateway
+from nexus.gateway_file import read_gateway
 from nexus.render import render, to_yaml
 from nexus.testing import describe_gateway, describe_plugin
 from nexus.wasmplugin import WasmPlugin, read_plugins

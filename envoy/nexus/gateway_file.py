@@ -1,0 +1,232 @@
+"""Reading ``gateway.yaml``: everything that is wrong with it, at once."""
+
+import os
+import re
+from pathlib import Path
+
+from .description import (
+    DEFAULT_ROUTE,
+    Admin,
+    Gateway,
+    Key,
+    Limits,
+    Listener,
+    Provider,
+    Route,
+    Timeouts,
+    Tls,
+    is_ip_address,
+    unreachable_routes,
+)
+from .reading import Section, YamlFile
+
+__all__ = ["read_gateway"]
+
+_NAME = r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?"
+_NAME_EXPECTED = "a name of lower-case letters, digits, '-', '_' and '.'"
+# As Higress and Kubernetes call routes, so that one `ingress` rule can hold on both hosts.
+_ROUTE_NAME = r"[A-Za-z0-9]([A-Za-z0-9_./-]{0,251}[A-Za-z0-9])?"
+_ROUTE_NAME_EXPECTED = "a name of letters, digits, '-', '_', '.' and '/'"
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?"
+_HOST_EXPECTED = "an IP address or a host name"
+_DOMAIN = r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
+_PATH_PREFIX = r"(/[A-Za-z0-9._~-]+)*"
+_PATH_EXPECTED = "a path as '/v1', with no '/' at its end"
+# Upper case, as variables of an environment are written: a key put here by mistake is none of that.
+_VARIABLE = r"[A-Z_][A-Z0-9_]*"
+_HIGHEST_PORT = 65535
+_DAY_S = 86_400
+_DEFAULT_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
+_WRITTEN_KEYS = ("key", "api_key", "apiKey", "token", "secret", "password", "authorization")
+
+
+def read_gateway(path: Path) -> Gateway:
+    """Read the gateway description at *path*; paths in it are relative to its directory.
+
+    Raises DescriptionError with everything that is wrong.
+    """
+    file = YamlFile(path)
+    root = file.root
+    directory = path.parent
+    catalog = root.optional_text("catalog")
+    timeouts = root.section("timeouts")
+    gateway = Gateway(
+        listeners=_read_listeners(root),
+        admin=_read_admin(root.section("admin")),
+        providers=_read_providers(root, directory),
+        default_provider=root.text("default_provider"),
+        timeouts=Timeouts(
+            connect_s=timeouts.number("connect_s", 5, at_least=0.001, at_most=_DAY_S),
+            headers_s=timeouts.number("headers_s", 10, at_least=0, at_most=_DAY_S),
+            idle_s=timeouts.number("idle_s", 600, at_least=0, at_most=_DAY_S),
+            response_s=timeouts.number("response_s", 0, at_least=0, at_most=_DAY_S),
+        ),
+        limits=_read_limits(root.section("limits")),
+        access_log=root.choice("access_log", "none", among=("none", "stdout")),
+        module=_resolve(directory, root.text("module", "../build/ai-nexus.wasm")),
+        plugins=_resolve(directory, root.text("plugins", "plugins")),
+        routes=_read_routes(root),
+        catalog=_resolve(directory, catalog) if catalog else None,
+    )
+    _check_provider_names(root, gateway)
+    _check_ports(root, gateway)
+    file.finish()
+    return gateway
+
+
+def _resolve(directory: Path, written: str) -> Path:
+    """Return an absolute path, through its symbolic links: they may point elsewhere tomorrow."""
+    return Path(os.path.abspath(directory / written))
+
+
+def _read_listeners(root: Section) -> tuple[Listener, ...]:
+    listeners = []
+    for section in root.sections("listeners", required=True):
+        listeners.append(
+            Listener(
+                name=section.text("name", "http", pattern=_NAME, expected=_NAME_EXPECTED),
+                address=_read_ip_address(section, "address"),
+                port=section.required_integer("port", at_least=1, at_most=_HIGHEST_PORT),
+            )
+        )
+    _check_unique(root, "listeners", [listener.name for listener in listeners])
+    return tuple(listeners)
+
+
+def _read_admin(section: Section) -> Admin:
+    port = section.integer("port", 9901, at_least=1, at_most=_HIGHEST_PORT)
+    return Admin(_read_ip_address(section, "address"), port)
+
+
+def _read_providers(root: Section, directory: Path) -> tuple[Provider, ...]:
+    sections = root.sections("providers", required=True)
+    providers = tuple(_read_provider(section, directory) for section in sections)
+    _check_unique(root, "providers", [provider.name for provider in providers])
+    return providers
+
+
+def _read_provider(section: Section, directory: Path) -> Provider:
+    name = section.text("name", pattern=_NAME, expected=_NAME_EXPECTED)
+    host = section.text("host", pattern=_HOST, expected=_HOST_EXPECTED)
+    tls = _read_tls(section.section("tls"), host) if "tls" in section else None
+    section.ignore("tls")
+    bounds = {"at_least": 1, "at_most": _HIGHEST_PORT}
+    return Provider(
+        name=name,
+        host=host,
+        port=section.integer("port", 443, **bounds) if tls else section.required_integer("port", **bounds),
+        tls=tls,
+        path_prefix=section.text("path_prefix", "/v1", pattern=_PATH_PREFIX, expected=_PATH_EXPECTED),
+        key=_read_key(section, directory),
+        service=section.optional_text("service"),
+    )
+
+
+def _read_key(section: Section, directory: Path) -> Key | None:
+    for name in _WRITTEN_KEYS:
+        if name in section:
+            section.ignore(name)
+            section.problem(
+                name,
+                "a key does not belong into this file: "
+                "name the variable that holds it under key_env, or its file under key_file",
+            )
+    variable = section.optional_text(
+        "key_env", pattern=_VARIABLE, expected="the name of an environment variable, in upper case"
+    )
+    file = section.optional_text("key_file", expected="the path of a file that holds the key")
+    if variable and file:
+        section.problem("key_file", "expected nothing beside key_env: a provider has one key")
+    if file:
+        return Key(file=_resolve(directory, file))
+    return Key(variable=variable) if variable else None
+
+
+def _read_tls(section: Section, host: str) -> Tls:
+    name = None if is_ip_address(host) else host
+    return Tls(
+        sni=section.text("sni", name, pattern=_HOST, expected="a host name"),
+        ca_file=section.text("ca_file", _DEFAULT_CA_FILE, pattern=r"/.+", expected="an absolute path"),
+    )
+
+
+def _read_routes(root: Section) -> tuple[Route, ...]:
+    """Read the routes; without any there is one for everything."""
+    sections = root.sections("routes")
+    routes = tuple(_read_route(section) for section in sections)
+    _check_unique(root, "routes", [route.name for route in routes])
+    for index, taker in unreachable_routes(routes):
+        sections[index].problem(
+            "", f"no request gets here: the route {taker.name!r} before it takes them all"
+        )
+    return routes or (Route(name=DEFAULT_ROUTE),)
+
+
+def _read_route(section: Section) -> Route:
+    domains = section.strings("domains", ())
+    for index, domain in enumerate(domains):
+        _check_domain(section, f"domains[{index}]", domain)
+    prefix = section.text(
+        "path_prefix", "/", pattern=f"/|{_PATH_PREFIX}", expected=f"'/', or {_PATH_EXPECTED}"
+    )
+    timeouts = section.section("timeouts")
+    return Route(
+        name=section.text("name", pattern=_ROUTE_NAME, expected=_ROUTE_NAME_EXPECTED),
+        path_prefix=prefix,
+        domains=domains,
+        provider=section.optional_text("provider"),
+        idle_s=_read_optional_duration(timeouts, "idle_s"),
+        response_s=_read_optional_duration(timeouts, "response_s"),
+    )
+
+
+def _read_optional_duration(section: Section, key: str) -> float | None:
+    given = key in section
+    value = section.number(key, 0, at_least=0, at_most=_DAY_S)
+    return value if given else None
+
+
+def _read_limits(section: Section) -> Limits:
+    return Limits(
+        body_bytes=section.integer("body_bytes", 32 << 20, at_least=1024, at_most=1 << 30),
+        connections=section.integer("connections", 10_000, at_least=1, at_most=1_000_000),
+    )
+
+
+def _read_ip_address(section: Section, key: str) -> str:
+    address = section.text(key, "127.0.0.1")
+    if not is_ip_address(address):
+        section.problem(key, f"expected an IP address, got the string {address!r}")
+    return address
+
+
+def _check_domain(section: Section, key: str, domain: str) -> None:
+    if not re.fullmatch(_DOMAIN, domain):
+        expected = "a host name in lower case and without port, or '*.' and the end of one"
+        section.problem(key, f"expected {expected}, got the string {domain!r}")
+
+
+def _check_unique(root: Section, key: str, names: list[str]) -> None:
+    for index, name in enumerate(names):
+        if name and name in names[:index]:
+            root.problem(f"{key}[{index}].name", f"{name!r} is the name of an earlier entry too")
+
+
+def _check_provider_names(root: Section, gateway: Gateway) -> None:
+    """Note names of providers that are not there; a list of providers with holes proves nothing."""
+    names = [provider.name for provider in gateway.providers]
+    if not names or not all(names):
+        return
+    wanted = {f"routes[{index}].provider": route.provider for index, route in enumerate(gateway.routes)}
+    for key, name in [("default_provider", gateway.default_provider), *wanted.items()]:
+        if name and name not in names:
+            root.problem(key, f"expected one of {', '.join(names)}, got the string {name!r}")
+
+
+def _check_ports(root: Section, gateway: Gateway) -> None:
+    taken = {(gateway.admin.address, gateway.admin.port): "admin"}
+    for index, listener in enumerate(gateway.listeners):
+        place = (listener.address, listener.port)
+        if place in taken:
+            root.problem(f"listeners[{index}].port", f"{listener.port} is the port of {taken[place]} too")
+        taken[place] = f"listeners[{index}]"
