@@ -1,4 +1,4 @@
-"""The command line: ``python -m nexus {run,render,providers}``."""
+"""The command line: ``python -m nexus {run,render,catalog,providers}``."""
 
 import argparse
 import asyncio
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .catalog import add_catalog_command
 from .description import is_ip_address
 from .envoy import EnvoyMissingError
 from .providers import PROVIDERS, FakeProvider, serve
@@ -34,11 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m nexus",
-        description="Run stock Envoy with AI Nexus plugins, render its configuration, fake LLM providers.",
+        description="Run stock Envoy with AI Nexus plugins, render its configuration, import models, fake "
+        "LLM providers.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_render(commands)
+    add_catalog_command(commands)
     _add_providers(commands)
     return parser
 
