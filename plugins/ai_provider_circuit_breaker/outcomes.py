@@ -9,9 +9,9 @@ The law of this file:
 - 429 and a refused key are neither: they have a kind of their own.
 """
 
+import re
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from datetime import date
 from enum import StrEnum
 from typing import Final
 
@@ -117,6 +117,13 @@ _FAILURE_FLAGS: Final = {
     _UPSTREAM_PROTOCOL_ERROR: "reset",
 }
 
+_SECONDS: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*")
+_DATE: Final = re.compile(
+    r"\s*[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT\s*"
+)
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
 _UNAUTHORIZED: Final = frozenset({401, 402, 403})
 _REQUEST_TIMEOUT: Final = 408
 _TOO_MANY_REQUESTS: Final = 429
@@ -154,23 +161,24 @@ def classify_check(status: int, retry_after_s: float | None, limits: Limits) -> 
 
 
 def read_retry_after(text: str | None, now_s: float) -> float | None:
-    """Read `Retry-After` (RFC 9110, 10.2.3), seconds or a date, as seconds from now; `None` for neither."""
+    """Read `Retry-After` (RFC 9110, 10.2.3), seconds or a date, as seconds from now; `None` for neither.
+
+    Of the three forms of dates the two obsolete ones are not read: no API of this age sends them.
+    """
     if not text:
         return None
-    text = text.strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit():
-        return float(text[:_LONGEST_SECONDS])
+    seconds = _SECONDS.fullmatch(text)
+    if seconds is not None:
+        return float(seconds[1])
+    parts = _DATE.fullmatch(text)
+    if parts is None:
+        return None
+    day, month, year, hour, minute, second = parts.groups()
     try:
-        date = parsedate_to_datetime(text[:_LONGEST_DATE])
+        days = date(int(year), _MONTHS.index(month) + 1, int(day)).toordinal() - _EPOCH
     except ValueError:
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, date.timestamp() - now_s)
-
-
-_LONGEST_SECONDS: Final = 12
-_LONGEST_DATE: Final = 64
+    return max(0.0, days * 86_400 + int(hour) * 3_600 + int(minute) * 60 + int(second) - now_s)
 
 
 def _broken(details: str | None, flags: int) -> str:
