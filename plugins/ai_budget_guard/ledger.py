@@ -149,7 +149,7 @@ class Ledger:
         change: Callable[[Account], tuple[Account, Result]],
         bring: Callable[[Account], Account] | None = None,
     ) -> Result:
-        """Make *change* to an account; before a new one is opened those that *bring* makes idle are closed."""
+        """Make *change* to an account; before one is opened, those that *bring* makes idle are closed."""
         key = self._key(limit, subject)
         for _ in range(_ATTEMPTS):
             current = self._store.get_versioned(key)

@@ -152,9 +152,10 @@ class AccountLaw(RuleBasedStateMachine):
         could = _free(self.account, self.now_s)
         self.account, result = _reserve(self.account, nano_usd, self.now_s, lasts_s=lasts_s)
         if isinstance(result, Refused):
-            assert nano_usd > could
+            assert result.spent_nano_usd + result.reserved_nano_usd + nano_usd > _LIMIT
+            assert nano_usd >= could
         else:
-            assert nano_usd <= could or self.account.spent_nano_usd + self.account.reserved_nano_usd <= _LIMIT
+            assert nano_usd <= could
             assert self.account.spent_nano_usd + self.account.reserved_nano_usd <= _LIMIT
             self.open.append(result)
         return result
