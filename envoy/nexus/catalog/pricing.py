@@ -189,7 +189,7 @@ def _decided(offers: list[ModelPrice], starts: list[int], tiers: Tiers) -> Itera
         where = " and ".join(map(str, starts))
         yield f"costs more beyond {where} tokens of input: the highest price is taken for all"
     if len(offers) > 1:
-        yield "the price depends on the hour or changes soon: the highest is taken"
+        yield "the price depends on the hour, or another is announced: the highest is taken"
     if any(
         _price(offer, "cache_write_mtok") is not None and _price(offer, key) is not None
         for offer in offers
