@@ -66,8 +66,9 @@ class Import:
         ]
         lines += [f"skipped, {reason}: {_listed(names)}" for reason, names in self.skipped.items()]
         lines += [f"note, {note}: {_listed(names)}" for note, names in self.notes.items()]
+        count = len(self.file.entries)
         lines.append(
-            f"{len(self.file.entries)} models: {len(self.added)} added, {len(self.changed)} changed, "
+            f"{count} {'model' if count == 1 else 'models'}: {len(self.added)} added, {len(self.changed)} changed, "
             f"{len(self.vanished)} vanished; {sum(map(len, self.skipped.values()))} skipped"
         )
         return lines
@@ -85,14 +86,14 @@ def import_models(
     entries = [dict(entry) for entry in file.entries]
     done = Import(file)
     refused: list[str] = []
-    for wish, index in _places(entries, selected, table).items():
+    for wish, index in _places(entries, selected, table):
         before = {} if index is None else entries[index]
         found = prices.find(wish)
         if found is None:
             done.vanished.append(str(before["name"]))
             continue
         listed_as, model = found
-        facts = table.facts(listed_as) | table.facts(wish)
+        facts = table.facts(wish, listed_as)
         draft = _draft(wish, model, before=before, facts=facts, today=today)
         missing = [
             reason for reason in draft.missing if reason != _NO_PRICE or not isinstance(file.unpriced, dict)
@@ -124,19 +125,21 @@ def import_models(
     return done
 
 
-def _places(entries: list[Entry], selected: Iterable[str], table: Table) -> dict[str, int | None]:
-    """Tell which entry each model of the price list has or gets; `None`: a new one."""
-    places: dict[str, int | None] = {}
+def _places(entries: list[Entry], selected: Iterable[str], table: Table) -> list[tuple[str, int | None]]:
+    """Tell which models of the price list have which entries, or get one; `None`: a new one."""
+    places: list[tuple[str, int | None]] = []
     own: dict[str, int] = {}
     for index, entry in enumerate(entries):
         source = str(entry.get("source", ""))
         if source.startswith(_SOURCE):
-            places[source.removeprefix(_SOURCE)] = index
+            places.append((source.removeprefix(_SOURCE), index))
         else:
             own[f"{entry['provider']}/{entry.get('upstream_name', entry['name'])}"] = index
+    present = {wish for wish, _ in places}
     for wish in selected:
-        provider, _, model = wish.partition("/")
-        places.setdefault(wish, own.get(f"{table.facts(wish).get('provider', provider)}/{model}"))
+        if wish not in present:
+            provider, _, model = wish.partition("/")
+            places.append((wish, own.get(f"{table.facts(wish).get('provider', provider)}/{model}")))
     return places
 
 

@@ -71,7 +71,8 @@ class PriceList:
     def _nearest(self, text: str) -> str:
         """Offer what *text* is most likely a slip of, or the providers that there are."""
         providers = [provider.id for provider in self._providers]
-        close = difflib.get_close_matches(text, [*self._models, *providers], n=3)
+        names = self._models if "/" in text else providers
+        close = difflib.get_close_matches(text, names, n=3, cutoff=0.8)
         return (
             f", did you mean {' or '.join(close)}?" if close else f"; its providers: {', '.join(providers)}"
         )

@@ -39,11 +39,11 @@ class Table:
 
     rows: Mapping[str, Mapping[str, object]]
 
-    def facts(self, model: str) -> dict[str, object]:
-        """Return what the table says of a `provider/name` of the price list."""
+    def facts(self, *names: str) -> dict[str, object]:
+        """Return what the table says of the model that the price list knows as each of *names*."""
         facts: dict[str, object] = {}
         for pattern, row in self.rows.items():
-            if matches(pattern, model):
+            if any(matches(pattern, name) for name in names):
                 facts = {**row, **facts}
         return facts
 
