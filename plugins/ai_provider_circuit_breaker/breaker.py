@@ -15,7 +15,7 @@ from aigateway.health import BreakerState, ProviderHealth
 
 from .config import Settings
 from .outcomes import Event, Kind
-from .states import Signal, Transition, next_state
+from .states import SHUT, Signal, Transition, next_state
 from .window import SLOTS, Window
 
 __all__ = ["Breaker", "Permit", "Ruling", "admit", "claim_check", "health", "settle"]
@@ -30,7 +30,6 @@ _MOST_OPENINGS: Final = 50
 """Beyond, the time it stays open grows no more, whatever the factor."""
 
 _COUNTED: Final = frozenset({Kind.SUCCESS, Kind.SLOW, Kind.FAILURE})
-_SHUT: Final = frozenset({BreakerState.OPEN, BreakerState.RATE_LIMITED, BreakerState.UNAUTHORIZED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def admit(breaker: Breaker, now_s: float, settings: Settings) -> Ruling:
     """Ask for a permit to send a request."""
     state, now_s = _by_this_clock(breaker, now_s, settings)
     transition = None
-    if state.state in _SHUT:
+    if state.state in SHUT:
         if now_s < state.until_s:
             return Ruling(breaker=state, retry_s=state.until_s)
         state, transition = _meet(state, Signal.EXPIRED, 0.0, now_s, settings)
@@ -148,7 +147,7 @@ def _asked_to_wait(breaker: Breaker, wait_s: float, now_s: float, settings: Sett
     """Remember `Retry-After`; of several, and of the deadline there is already, the latest counts."""
     wanted_s = now_s + min(wait_s, settings.retry_after_limit_s)
     not_before_s = max(breaker.not_before_s, wanted_s)
-    until_s = max(breaker.until_s, not_before_s) if breaker.state in _SHUT else breaker.until_s
+    until_s = max(breaker.until_s, not_before_s) if breaker.state in SHUT else breaker.until_s
     return replace(breaker, not_before_s=not_before_s, until_s=until_s, seen_s=now_s)
 
 
@@ -214,7 +213,7 @@ def _meet(
     after = next_state(breaker.state, signal)
     openings = _openings(breaker, signal, now_s, settings)
     until_s = not_before_s = 0.0
-    if after in _SHUT:
+    if after in SHUT:
         not_before_s = breaker.not_before_s
         own_s = now_s + _shut_s(signal, openings, settings) * (1 + settings.jitter * draw)
         said_when = signal is Signal.LIMITED and not_before_s >= now_s

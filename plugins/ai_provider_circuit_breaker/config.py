@@ -1,8 +1,10 @@
 """The configuration of the circuit breaker."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from aigateway.catalog import DEFAULT_CATALOG, Catalog, read_catalog
 from aigateway.config import Reader
 
 __all__ = ["Check", "Config", "Credentials", "Limits", "Method", "OnAllShut", "Scope", "Settings"]
@@ -73,8 +75,10 @@ class Check:
 
     method: Method = "GET"
     path: str = "/v1/models"
+    authority: str = ""
+    """The host to ask for; empty: the name of the cluster."""
     body: str = ""
-    timeout_s: float = 5.0
+    """JSON, for `POST`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,10 @@ class Config:
     """Whether there is one breaker per provider, or one per model of it."""
     breaker: Settings = Settings()
     limits: Limits = Limits()
-    check: Check = Check()
+    catalog: Catalog = DEFAULT_CATALOG
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    """How to check a provider, by its name, where that is not as usual."""
+    check_timeout_s: float = 5.0
     on_all_shut: OnAllShut = "refuse"
     """What becomes of a request when no provider may be tried: 503, or the provider that is least shut."""
     half_life_s: float = 300.0
@@ -97,15 +104,15 @@ class Config:
         reader = Reader(value)
         default = cls()
         check = reader.table("check")
+        catalog = read_catalog(reader)
         config = cls(
             scope=reader.choice("scope", default.scope, among=("provider", "model")),
             breaker=_settings(reader, check),
             limits=_limits(reader),
-            check=Check(
-                method=check.choice("method", default.check.method, among=("GET", "HEAD", "POST")),
-                path=check.string("path", default.check.path),
-                body=check.string("body", default.check.body),
-                timeout_s=check.number("timeout_s", default.check.timeout_s, above=0, at_most=_AN_HOUR_S),
+            catalog=catalog,
+            checks=_checks(check, catalog),
+            check_timeout_s=check.number(
+                "timeout_s", default.check_timeout_s, at_least=0.1, at_most=_AN_HOUR_S
             ),
             on_all_shut=reader.choice("on_all_shut", default.on_all_shut, among=("refuse", "last_resort")),
             half_life_s=reader.number("half_life_s", default.half_life_s, at_least=1, at_most=_A_DAY_S),
@@ -148,6 +155,26 @@ def _limits(reader: Reader) -> Limits:
         first_token_s=reader.number("first_token_s", default.first_token_s, at_least=0, at_most=_AN_HOUR_S),
         credentials=reader.choice("credentials", default.credentials, among=("gateway", "caller")),
     )
+
+
+def _checks(reader: Reader, catalog: Catalog) -> Mapping[str, Check]:
+    """Read the requests of single providers; each names a provider of the catalog."""
+    default = Check()
+    providers = {model.provider for model in catalog}
+    checks: dict[str, Check] = {}
+    for entry in reader.tables("requests"):
+        provider = entry.string("provider", "")
+        if provider not in providers:
+            entry.refuse(
+                "provider", f"a provider of the catalog ({', '.join(sorted(providers))})", provider or None
+            )
+        checks[provider] = Check(
+            method=entry.choice("method", default.method, among=("GET", "HEAD", "POST")),
+            path=entry.string("path", default.path),
+            authority=entry.string("authority", default.authority),
+            body=entry.string("body", default.body),
+        )
+    return checks
 
 
 def _seconds(reader: Reader, key: str, default: float) -> float:

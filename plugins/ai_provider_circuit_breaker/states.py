@@ -22,13 +22,16 @@ from typing import Final
 
 from aigateway.health import BreakerState
 
-__all__ = ["TABLE", "BreakerState", "Signal", "Transition", "next_state"]
+__all__ = ["SHUT", "TABLE", "BreakerState", "Signal", "Transition", "next_state"]
 
 CLOSED: Final = BreakerState.CLOSED
 OPEN: Final = BreakerState.OPEN
 HALF_OPEN: Final = BreakerState.HALF_OPEN
 RATE_LIMITED: Final = BreakerState.RATE_LIMITED
 UNAUTHORIZED: Final = BreakerState.UNAUTHORIZED
+
+SHUT: Final = frozenset({OPEN, RATE_LIMITED, UNAUTHORIZED})
+"""The states with a deadline."""
 
 
 class Signal(StrEnum):
