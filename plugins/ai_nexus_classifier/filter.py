@@ -9,6 +9,9 @@ from .intake import examine, too_large, wants_body
 
 _METRICS = "ai_nexus_classifier"
 
+FORGEABLE_BEGINNINGS = ("x-ai-", "x-higress-llm-")
+"""How each name begins that `signals.forgeable` may pick: most requests have none, which is soon known."""
+
 
 @plugin("ai-nexus-classifier", config=Config.from_json, on_error="open")
 class Classifier(HttpFilter[Config]):
@@ -21,7 +24,7 @@ class Classifier(HttpFilter[Config]):
     async def on_request_headers(self, request: Request) -> Outcome:
         """Remove forged signals, then wait for the body and set the true ones."""
         headers = request.headers
-        forged = signals.forgeable(headers)
+        forged = signals.forgeable(headers.starting_with(*FORGEABLE_BEGINNINGS))
         path = request.path
         wanted = wants_body(
             request.method, path, headers.get("content-type"), headers.get("content-encoding")

@@ -152,25 +152,30 @@ def encode_pairs(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
     """
     if not pairs:
         return b""
-    numbers = [len(pairs)]
-    texts: list[bytes] = []
-    for key, value in pairs:
-        numbers += (len(key), len(value))
-        texts += (key, b"\0", value, b"\0")
-    return struct.pack(f"<{len(numbers)}I", *numbers) + b"".join(texts)
+    texts = [text for pair in pairs for text in pair]
+    table = struct.pack(f"<{len(texts) + 1}I", len(pairs), *map(len, texts))
+    return table + b"\0".join(texts) + b"\0"
 
 
 def decode_pairs(data: bytes) -> list[tuple[bytes, bytes]]:
     """Parse a serialised header map, or raise ValueError."""
     if not data:
         return []
-    try:
-        (count,) = _U32.unpack_from(data)
-        if 4 + 8 * count > len(data):
-            raise ValueError("a header map is shorter than its table of sizes")
-        sizes = struct.unpack_from(f"<{2 * count}I", data, 4)
-    except struct.error:
-        raise ValueError("a header map is shorter than its count") from None
+    if len(data) < _U32.size:
+        raise ValueError("a header map is shorter than its count")
+    (count,) = _U32.unpack_from(data)
+    at = 4 + 8 * count
+    if at > len(data):
+        raise ValueError("a header map is shorter than its table of sizes")
+    texts = data[at:].split(b"\0")
+    if len(texts) != 2 * count + 1 or texts[-1]:
+        return _decode_sized_pairs(data, count)
+    return list(zip(texts[::2], texts[1::2], strict=False))  # What is left over is what follows the last NUL.
+
+
+def _decode_sized_pairs(data: bytes, count: int) -> list[tuple[bytes, bytes]]:
+    """Parse a serialised header map that has NUL in a key or value, or raise ValueError."""
+    sizes = struct.unpack_from(f"<{2 * count}I", data, 4)
     pairs = []
     at = 4 + 8 * count
     for index in range(0, 2 * count, 2):

@@ -19,7 +19,7 @@ from ._vm import Vm, own_process
 from .callouts import received_body, received_failure, received_grpc_failure, received_response
 from .filters import PluginDefinition, registered_definitions
 from .http import REQUEST, RESPONSE, Side
-from .logs import current_log
+from .logs import current
 
 __all__ = ["Dispatcher"]
 
@@ -117,27 +117,30 @@ class Dispatcher:
 
     def on_request_headers(self, context: int, header_count: int, end_of_stream: int) -> int:
         """Deliver request headers."""
-        return self._deliver(context, REQUEST, HEADERS, 0, end_of_stream)
+        return self._deliver(self._streams.get(context), REQUEST, HEADERS, 0, end_of_stream)
 
     def on_request_body(self, context: int, body_size: int, end_of_stream: int) -> int:
         """Deliver a part of a request body."""
-        return self._deliver(context, REQUEST, BODY, body_size, end_of_stream)
+        return self._deliver(self._streams.get(context), REQUEST, BODY, body_size, end_of_stream)
 
     def on_request_trailers(self, context: int, trailer_count: int) -> int:
         """Deliver request trailers."""
-        return self._deliver(context, REQUEST, TRAILERS, 0, 1)
+        return self._deliver(self._streams.get(context), REQUEST, TRAILERS, 0, 1)
 
     def on_response_headers(self, context: int, header_count: int, end_of_stream: int) -> int:
         """Deliver response headers."""
-        return self._deliver(context, RESPONSE, HEADERS, 0, end_of_stream)
+        return self._deliver(self._streams.get(context), RESPONSE, HEADERS, 0, end_of_stream)
 
     def on_response_body(self, context: int, body_size: int, end_of_stream: int) -> int:
-        """Deliver a part of a response body."""
-        return self._deliver(context, RESPONSE, BODY, body_size, end_of_stream)
+        """Deliver a part of a response body; there may be thousands, so first of all this asks who cares."""
+        stream = self._streams.get(context)
+        if stream is None or (stream.response_flow is None and stream.root.callbacks.response[BODY] is None):
+            return 0
+        return self._deliver(stream, RESPONSE, BODY, body_size, end_of_stream)
 
     def on_response_trailers(self, context: int, trailer_count: int) -> int:
         """Deliver response trailers."""
-        return self._deliver(context, RESPONSE, TRAILERS, 0, 1)
+        return self._deliver(self._streams.get(context), RESPONSE, TRAILERS, 0, 1)
 
     def on_log(self, context: int) -> None:
         """Let a filter take note of its stream."""
@@ -230,9 +233,8 @@ class Dispatcher:
 
     # How
 
-    def _deliver(self, context: int, side: Side, phase: int, size: int, end_of_stream: int) -> int:
+    def _deliver(self, stream: Stream | None, side: Side, phase: int, size: int, end_of_stream: int) -> int:
         """Call a filter for a part of its stream, if it has a callback for it or is waiting for it."""
-        stream = self._streams.get(context)
         if stream is None:
             return 0
         if stream.without_filter:
@@ -244,7 +246,7 @@ class Dispatcher:
             flow, handlers = stream.request_flow, root.callbacks.request
         else:
             if phase == HEADERS and stream.is_held:
-                self._vm.context = context
+                self._vm.context = stream.context_id
                 with self._calling(root, "on_response_headers"):
                     stream.response_arrived()
             flow, handlers = stream.response_flow, root.callbacks.response
@@ -256,33 +258,33 @@ class Dispatcher:
             elif phase == HEADERS and root.configurations.rules:
                 self._begin(stream)
             return 0
-        self._vm.context = context
-        token = current_log.set(root.log)
+        self._vm.context = stream.context_id
+        outer, current.log = current.log, root.log
         try:
             if stream.filter is None and not stream.begin():
                 return 0
             if flow is None:
                 flow = stream.start_flow(side, phase)
-            if phase == HEADERS:
-                return flow.on_headers(end_of_stream == 1)
             if phase == BODY:
                 return flow.on_body(size, end_of_stream == 1)
+            if phase == HEADERS:
+                return flow.on_headers(end_of_stream == 1)
             return flow.on_trailers()
         except BaseException as error:
             return self._fail(stream, f"on_{side.name}_{PHASES[phase]}", error, flow)
         finally:
-            current_log.reset(token)
+            current.log = outer
 
     def _begin(self, stream: Stream) -> None:
         """Choose the configuration while the request is where it was sent: later its route may be another."""
         self._vm.context = stream.context_id
-        token = current_log.set(stream.root.log)
+        outer, current.log = current.log, stream.root.log
         try:
             stream.begin()
         except BaseException as error:
             self._fail(stream, "on_request_headers", error, None)
         finally:
-            current_log.reset(token)
+            current.log = outer
 
     def _fail(self, stream: Stream, where: str, error: BaseException, flow: Flow | None) -> int:
         try:
@@ -301,14 +303,14 @@ class Dispatcher:
                 owner.call_returned(task, result, failure)
             return
         stream = owner.stream
-        token = current_log.set(root.log)
+        outer, current.log = current.log, root.log
         try:
             self._vm.act_on(stream.context_id)
             owner.call_returned(task, result, failure)
         except BaseException as error:
             self._fail(stream, f"on_{owner.side.name}_{PHASES[task.phase]}", error, None)
         finally:
-            current_log.reset(token)
+            current.log = outer
 
     def _waiting_for(self, context: int, token: int) -> tuple[Root, Task, str] | None:
         """Find who waits for a callout: nobody, if its stream has ended."""
@@ -328,10 +330,10 @@ class Dispatcher:
     @contextmanager
     def _calling(self, root: Root, where: str) -> Iterator[None]:
         """Run a callback whose exceptions concern nobody else: they are logged."""
-        token = current_log.set(root.log)
+        outer, current.log = current.log, root.log
         try:
             yield
         except BaseException as error:
             root.log.report(where, error)
         finally:
-            current_log.reset(token)
+            current.log = outer

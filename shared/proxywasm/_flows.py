@@ -92,11 +92,15 @@ class Flow:
 
     def pass_by(self, phase: int, size: int, end_of_stream: bool) -> None:
         """Take note of what the filter has no callback for, and nothing holds."""
+        message = self.message
         if phase == BODY:
-            self.message.body_arrived(size, end_of_stream)
+            if message.body_passed_on and not message.headers_held:
+                message.end_of_stream = message.body_complete = end_of_stream
+                return
+            message.body_arrived(size, end_of_stream)
         elif phase == TRAILERS:
-            self.message.trailers_arrived()
-        self.message.continued()
+            message.trailers_arrived()
+        message.continued()
 
     def suspend(self, task: Task, suspension: Suspension[Any]) -> None:
         """Let a callback await the body of its own direction, or a callout."""
@@ -111,6 +115,7 @@ class Flow:
 
     def call_returned(self, task: Task, result: object, error: Exception | None) -> None:
         """Go on with the callback that waited for a callout; the stream is the effective context."""
+        self.message.headers.forget()
         outcome = self._deliver_rest(self._wake(task, result, error))
         if outcome is CONTINUE:
             self._continue()

@@ -25,6 +25,11 @@ _SENSITIVE: Final = frozenset(
 )
 _SENSITIVE_ENDINGS: Final = ("-key", "-token", "-secret", "-password")
 
+_REMEMBERED_NAMES: Final = 512
+_LONGEST_REMEMBERED_NAME: Final = 64
+_encoded_names: Final[dict[str, bytes]] = {}
+"""Names as they were spelled, encoded; only names that a host may be given. A module uses few, but often."""
+
 
 class ReadableHeaders:
     """What can be asked of any headers; `Headers` and `FrozenHeaders` say where they are."""
@@ -37,7 +42,7 @@ class ReadableHeaders:
 
     def get_bytes(self, name: str) -> bytes | None:
         """Return the first value of a header as bytes, or None."""
-        wanted = name.lower().encode("utf-8", "surrogateescape")
+        wanted = _encoded_names.get(name) or _encode_name(name)
         for key, value in self.raw():
             if key == wanted:
                 return value
@@ -56,7 +61,7 @@ class ReadableHeaders:
 
     def get_all(self, name: str) -> list[str]:
         """Return all values of a header, in their order; none is an empty list."""
-        wanted = name.lower().encode("utf-8", "surrogateescape")
+        wanted = _encoded_names.get(name) or _encode_name(name)
         return [value.decode("utf-8", "surrogateescape") for key, value in self.raw() if key == wanted]
 
     def items(self) -> list[tuple[str, str]]:
@@ -65,6 +70,10 @@ class ReadableHeaders:
             (key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
             for key, value in self.raw()
         ]
+
+    def starting_with(self, *beginnings: str) -> list[str]:
+        """Return the names that begin like one of *beginnings*, lower-case, each once."""
+        return [name for name in self if name.startswith(beginnings)]
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
@@ -118,32 +127,42 @@ class FrozenHeaders(ReadableHeaders):
 class Headers(ReadableHeaders):
     """Headers that the host holds; reading one of them is one host call and copies nothing else.
 
-    Iterating, `get_all`, `items` and `len` fetch the whole map once and keep it until something is written
-    through this object. Reading or writing while the host does not hold the map raises
-    `HeadersUnavailableError`: request headers, for example, are gone once `on_request_headers` has continued.
+    Iterating, `get_all`, `items` and `len` fetch the whole map and take it apart, which costs as much as ten
+    single reads. It is kept until something is written through this object, or until the next callback.
+    Reading or writing while the host does not hold the map raises `HeadersUnavailableError`: request headers,
+    for example, are gone once `on_request_headers` has continued.
     """
 
-    __slots__ = ("_host", "_map", "_pairs")
+    __slots__ = ("_data", "_host", "_map", "_pairs")
 
     def __init__(self, host: Host, header_map: MapType) -> None:
         self._host = host
         self._map = header_map
+        self._data: bytes | None = None
         self._pairs: list[tuple[bytes, bytes]] | None = None
 
     def raw(self) -> list[tuple[bytes, bytes]]:
         """Return all headers as bytes; not to be changed. None at all may mean that the host holds no map."""
         if self._pairs is None:
-            status, data = self._host.get_header_map_pairs(self._map)
-            if status:
-                raise host_error("get_header_map_pairs", status, _MAP_NAMES[self._map])
-            self._pairs = decode_pairs(data)
+            self._pairs = decode_pairs(self._fetch())
         return self._pairs
+
+    def starting_with(self, *beginnings: str) -> list[str]:
+        """Return the names that begin like one of *beginnings*, lower-case, each once.
+
+        As long as there is none this is one host call and a search, however many headers there are.
+        """
+        data = self._fetch()
+        for beginning in beginnings:
+            if data.find(beginning.encode()) >= 0:  # Perhaps in a value, or in the middle of a name.
+                return super().starting_with(*beginnings)
+        return []
 
     def get_bytes(self, name: str) -> bytes | None:
         """Return the first value of a header as bytes, or None."""
         if self._pairs is not None:
             return super().get_bytes(name)
-        key = name.lower().encode("utf-8", "surrogateescape")
+        key = _encoded_names.get(name) or _encode_name(name)
         status, value = self._host.get_header_map_value(self._map, key)
         if status == 0:
             return value
@@ -154,24 +173,32 @@ class Headers(ReadableHeaders):
     def set(self, name: str, value: str | bytes) -> None:
         """Give a header this one value, in place of all it had."""
         key, content = encoded_header(name, value)
-        self._pairs = None
+        self._data = self._pairs = None
         self._check("replace_header_map_value", self._host.replace_header_map_value(self._map, key, content))
 
     def add(self, name: str, value: str | bytes) -> None:
         """Give a header one more value."""
         key, content = encoded_header(name, value)
-        self._pairs = None
+        self._data = self._pairs = None
         self._check("add_header_map_value", self._host.add_header_map_value(self._map, key, content))
 
     def update(self, headers: HeaderSource) -> None:
-        """Set each of *headers* as `set` does."""
-        for key, value in headers.items() if isinstance(headers, Mapping) else headers:
-            self.set(key, value)
+        """Set each of *headers* as `set` does; if one of them cannot be sent none is set.
+
+        It is a host call for each: fetching, merging and replacing the whole map takes longer.
+        """
+        pairs = encoded_headers(headers)
+        self._data = self._pairs = None
+        header_map, replace = self._map, self._host.replace_header_map_value
+        for key, content in pairs:
+            status = replace(header_map, key, content)
+            if status:
+                raise self._unavailable("replace_header_map_value", status, "changed")
 
     def assign(self, headers: HeaderSource) -> None:
         """Replace the whole map; more than 1,024 headers or 1 MiB the host takes as none at all."""
         pairs = encode_pairs(encoded_headers(headers))
-        self._pairs = None
+        self._data = self._pairs = None
         self._check("set_header_map_pairs", self._host.set_header_map_pairs(self._map, pairs))
 
     @overload
@@ -193,13 +220,22 @@ class Headers(ReadableHeaders):
 
     def __delitem__(self, name: str) -> None:
         """Remove all values of a header; that there are none is no error."""
-        self._pairs = None
-        key = name.lower().encode("utf-8", "surrogateescape")
+        self._data = self._pairs = None
+        key = _encoded_names.get(name) or _encode_name(name)
         self._check("remove_header_map_value", self._host.remove_header_map_value(self._map, key))
 
     def forget(self) -> None:
         """Fetch the map anew when it is asked for: another filter may have changed it."""
-        self._pairs = None
+        self._data = self._pairs = None
+
+    def _fetch(self) -> bytes:
+        """Return the whole map, encoded."""
+        if self._data is None:
+            status, data = self._host.get_header_map_pairs(self._map)
+            if status:
+                raise host_error("get_header_map_pairs", status, _MAP_NAMES[self._map])
+            self._data = data
+        return self._data
 
     def _check(self, call: str, status: int) -> None:
         if status:
@@ -214,19 +250,39 @@ class Headers(ReadableHeaders):
 
 def encoded_header(name: str, value: str | bytes) -> tuple[bytes, bytes]:
     """Encode one header for the host, or raise `InvalidHeaderError`."""
-    key = name.lower().encode("utf-8", "surrogateescape")
-    content = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    if not key or b"\n" in key or b"\r" in key or b"\0" in key:
-        raise InvalidHeaderError("a header name is empty or has CR, LF or NUL in it")
-    if b"\n" in content or b"\r" in content or b"\0" in content:
+    key = _encoded_names.get(name)
+    if key is None:
+        key = _encode_name(name)
+        if not key or _breaks_lines(key):
+            raise InvalidHeaderError("a header name is empty or has CR, LF or NUL in it")
+    if isinstance(value, str):
+        if value.isascii() and value.isprintable():
+            return key, value.encode()
+        value = value.encode("utf-8", "surrogateescape")
+    if _breaks_lines(value):
         raise InvalidHeaderError(f"the value for header {name.lower()!r} has CR, LF or NUL in it")
-    return key, content
+    return key, value
 
 
 def encoded_headers(headers: HeaderSource) -> list[tuple[bytes, bytes]]:
     """Encode headers for the host, or raise `InvalidHeaderError`."""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    pairs = headers.items() if isinstance(headers, (dict, Mapping)) else headers
     return [encoded_header(name, value) for name, value in pairs]
+
+
+def _encode_name(name: str) -> bytes:
+    """Encode a name, whether a host may be given it or not; remember it if so."""
+    key = name.lower().encode("utf-8", "surrogateescape")
+    if key and name.isprintable() and len(name) <= _LONGEST_REMEMBERED_NAME:
+        if len(_encoded_names) >= _REMEMBERED_NAMES:
+            _encoded_names.clear()
+        _encoded_names[name] = key
+    return key
+
+
+def _breaks_lines(text: bytes) -> bool:
+    # As numbers: to look for b"\n" raises an exception inside CPython, and takes ten times as long.
+    return 10 in text or 13 in text or 0 in text
 
 
 def _masked(name: str, value: str) -> str:

@@ -190,16 +190,22 @@ class Message:
         self.body_is_present = True
         self._body_size = max(self._body_size, size)
         self.end_of_stream = self.body_complete = end_of_stream
+        if self.headers_held:
+            self.headers.forget()
         if self._body is not None:
             self._body.forget()
 
     def trailers_arrived(self) -> None:
         """Take note of a trailers callback: the body has ended with the last body callback."""
         self.end_of_stream = self.body_complete = True
+        if self.headers_held:
+            self.headers.forget()
 
     def continued(self) -> None:
         """Take note that all that was held goes on to the next filter."""
-        self.headers_held = False
+        if self.headers_held:
+            self.headers_held = False
+            self.headers.forget()
         if self.body_is_present:
             self.body_passed_on = True
             self.body_is_present = False

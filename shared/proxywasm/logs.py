@@ -7,7 +7,6 @@ front, even if the message has line breaks. The level is the proxy's: it is aske
 
 import logging
 import weakref
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TextIO
 
 from ._abi import LogLevel
@@ -17,7 +16,7 @@ from ._tracebacks import describe_exception, one_line, short_path
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-__all__ = ["PluginLog", "VmLog", "current_log", "show_unraisable", "show_warning"]
+__all__ = ["PluginLog", "VmLog", "current", "show_unraisable", "show_warning"]
 
 _LONGEST_LINE: Final = 16_384
 """Characters; a message beyond that was no message."""
@@ -74,8 +73,18 @@ class PluginLog:
 
 _UNREPORTABLE: Final = b"a callback of a filter raised an exception that could not be described"
 
-current_log: ContextVar[PluginLog | None] = ContextVar("current_log", default=None)
-"""The log of the plugin whose callback is running."""
+
+class Current:
+    """What is running now; there is one thread. A context variable would be slower to set and reset."""
+
+    __slots__ = ("log",)
+
+    def __init__(self) -> None:
+        self.log: PluginLog | None = None
+        """The log of the plugin whose callback is running."""
+
+
+current: Final = Current()
 
 
 def show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
@@ -90,7 +99,7 @@ def show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
 
     Of the messages only that of a forgotten `await` is shown: others may quote what was parsed.
     """
-    log = current_log.get()
+    log = current.log
     if log is None:
         return
     text = str(message)
@@ -100,7 +109,7 @@ def show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
 
 def show_unraisable(unraisable: "UnraisableHookArgs") -> None:
     """Stand in for `sys.unraisablehook`, which writes the messages of exceptions in finalizers to stderr."""
-    log = current_log.get()
+    log = current.log
     if log is not None and unraisable.exc_value is not None:
         log.report("a finalizer", unraisable.exc_value)
 
@@ -126,7 +135,7 @@ class _HostHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record as one line."""
-        log = current_log.get()
+        log = current.log
         if log is None or record.levelno < log.vm_log.threshold:
             return
         try:

@@ -134,6 +134,31 @@ SCENARIOS = (
         "headers/set all pairs",
         "request_headers: setpairs 0 :method=GET,:path=/n,:authority=h,x-n=1 & pairs 0",
     ),
+    Scenario(
+        "headers/set all pairs in an odd order",
+        "request_headers: "
+        "setpairs 0 x-b=1,:path=/n,x-a=1,:method=GET,host=h,x-b=2,user-agent=a,user-agent=b & "
+        "pairs 0 & get 0 :path & get 0 x-b",
+    ),
+    Scenario(
+        "headers/set all pairs with names in capitals",
+        "request_headers: setpairs 0 :method=GET,:path=/n,:authority=h,X-Up=1,x-up=2 & pairs 0",
+    ),
+    Scenario(
+        "headers/set all pairs without a path",
+        "request_headers: setpairs 0 :method=GET,:authority=h",
+    ),
+    Scenario(
+        "headers/set all pairs of a response",
+        "response_headers: setpairs 2 x-r=1,:status=201,x-q=2,x-r=3 & pairs 2",
+        (head("GET", end=True), reply(200, [(b"a", b"1")], end=True)),
+    ),
+    Scenario(
+        "headers/set all pairs after the headers have left",
+        "request_body: setpairs 0 :method=GET,:path=/n,:authority=h & set 0 x-a 1",
+        POST,
+    ),
+    Scenario("headers/set no pairs", "request_headers: setpairs 0 _ & pairs 0"),
     Scenario("headers/empty value", "request_headers: add 0 x-e _ & get 0 x-e"),
     Scenario(
         "headers/size can be asked in its callback",

@@ -1,13 +1,27 @@
 """Headers: a case-insensitive multi-dict over what the host holds, lazily."""
 
 from collections.abc import Callable
+from enum import StrEnum
 
 import pytest
 
-from proxywasm import FrozenHeaders, Headers, HeadersUnavailableError, HostError, InvalidHeaderError
+from proxywasm import (
+    CONTINUE,
+    PAUSE,
+    FrozenHeaders,
+    Headers,
+    HeadersUnavailableError,
+    HostError,
+    HttpFilter,
+    InvalidHeaderError,
+    Outcome,
+    Request,
+)
 from proxywasm._abi import MapType, Status
+from proxywasm.headers import _encoded_names
 
 from .fake_host import FakeHost
+from .worker import Worker, definition
 
 KIND = MapType.REQUEST_HEADERS
 
@@ -116,6 +130,68 @@ def test_updating_sets_each(headers: Headers) -> None:
     assert headers["x-other"] == "1"
 
 
+def test_updating_with_a_bad_header_sets_none(host: FakeHost, headers: Headers) -> None:
+    with pytest.raises(InvalidHeaderError, match="x-bad"):
+        headers.update({"x-good": "1", "x-bad": "a\nb"})
+
+    assert host.calls == []
+
+
+def test_updating_headers_that_have_left_says_so(host: FakeHost, headers: Headers) -> None:
+    host.read_only = True
+
+    with pytest.raises(HeadersUnavailableError, match="replace_header_map_value"):
+        headers.update({"x-tag": "new"})
+
+
+class Level(StrEnum):
+    HIGH = "high"
+
+
+def test_an_enumerated_value_is_its_text(headers: Headers) -> None:
+    headers["x-level"] = Level.HIGH
+
+    assert headers["x-level"] == "high"
+
+
+def test_names_by_their_beginning(host: FakeHost, headers: Headers) -> None:
+    host.maps[KIND] += [(b"x-tag", b"x-value"), (b"max-x-t", b""), (b"x-to", b"")]
+
+    assert headers.starting_with("x-ta", "acc") == ["accept", "x-tag"]
+    assert headers.starting_with("x-v", "max-y") == []
+    assert host.counted()["get_header_map_pairs"] == 1
+
+
+def test_names_by_their_beginning_are_those_of_the_map_as_it_is(headers: Headers) -> None:
+    before = headers.starting_with("x-ai-")
+    headers["X-AI-New"] = "1"
+    between = headers.starting_with("x-ai-")
+    del headers["x-ai-new"]
+
+    assert (before, between, headers.starting_with("x-ai-")) == ([], ["x-ai-new"], [])
+
+
+def test_frozen_headers_by_their_beginning() -> None:
+    assert FrozenHeaders([("X-A", "1"), ("x-a", "2"), ("y", "3")]).starting_with("x-") == ["x-a"]
+
+
+def test_a_name_is_refused_however_often_it_was_asked_for(headers: Headers) -> None:
+    for _ in range(2):
+        assert headers.get("a\nb") is None
+        with pytest.raises(InvalidHeaderError):
+            headers["a\nb"] = "x"
+
+
+def test_names_are_remembered_within_bounds(headers: Headers) -> None:
+    for number in range(2000):
+        headers.get(f"x-{number}")
+    headers.get("x" * 1000)
+
+    assert 0 < len(_encoded_names) <= 512
+    assert max(map(len, _encoded_names)) <= 64
+    assert headers["accept"] == "text/html"
+
+
 def test_bytes_that_are_not_utf8_survive_reading_and_writing(host: FakeHost, headers: Headers) -> None:
     value = headers["x-latin"]
     assert value == "caf\udce9"
@@ -204,3 +280,60 @@ def test_frozen_headers_are_values() -> None:
     assert headers != FrozenHeaders({"a": "1"})
     assert headers.get_all("A") == ["1", "2"]
     assert list(headers) == ["a"]
+
+
+class Looks(HttpFilter[object]):
+    """Looks at all names in each callback, and holds the headers until the body has ended."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+
+    def on_request_headers(self, request: Request) -> Outcome:
+        self.seen.append(request.headers.starting_with("x-"))
+        return PAUSE
+
+    def on_request_body(self, request: Request) -> Outcome:
+        self.seen.append(request.headers.starting_with("x-"))
+        return CONTINUE if request.end_of_stream else PAUSE
+
+    def on_request_trailers(self, request: Request) -> Outcome:
+        self.seen.append(request.headers.starting_with("x-"))
+        return CONTINUE
+
+
+def test_what_was_fetched_is_kept_no_longer_than_the_callback() -> None:
+    made: list[Looks] = []
+
+    class Watched(Looks):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    worker = Worker(definition(Watched))
+    stream = worker.stream()
+    stream.request_headers({"x-a": "1"})
+    worker.host.maps[KIND].append((b"x-b", b"2"))
+    stream.request_body(b"1")
+    worker.host.maps[KIND].append((b"x-c", b"3"))
+    stream.request_body(b"2", end=True)
+    worker.host.maps[KIND].clear()
+    stream.request_trailers()
+
+    assert made[0].seen == [["x-a"], ["x-a", "x-b"], ["x-a", "x-b", "x-c"], []]
+
+
+def test_what_was_fetched_is_not_kept_while_a_callout_is_awaited() -> None:
+    class Calls(HttpFilter[object]):
+        async def on_request_headers(self, request: Request) -> Outcome:
+            before = len(request.headers)
+            await self.http_call("cluster")
+            request.headers["x-seen"] = f"{before} {len(request.headers)}"
+            return CONTINUE
+
+    worker = Worker(definition(Calls))
+    stream = worker.stream()
+    stream.request_headers(end=True)
+    worker.host.maps[KIND].append((b"x-b", b"2"))
+    worker.respond(4, {":status": "200"})
+
+    assert worker.host.headers(KIND)["x-seen"] == "3 4"
