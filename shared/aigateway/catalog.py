@@ -53,7 +53,7 @@ def read_catalog(reader: Reader, key: str = "catalog", default: Catalog = DEFAUL
     What is wrong is noted with *reader*, and the model it is wrong with may be missing from what comes back.
     """
     unpriced = _read_unpriced(reader)
-    value = reader._take(key)
+    value = reader.value(key)
     if value is None:
         return default
     if not isinstance(value, list | tuple) or not value:
@@ -77,7 +77,7 @@ def read_catalog(reader: Reader, key: str = "catalog", default: Catalog = DEFAUL
 
 def _read_unpriced(reader: Reader) -> Prices | None:
     """Read what models without prices cost; `None`: they are refused."""
-    value = reader._take("unpriced")
+    value = reader.value("unpriced")
     if value is None or value == "refuse":
         return None
     if not isinstance(value, dict):
@@ -92,16 +92,13 @@ class _Entry(Reader):
         super().__init__(value, parent._at(key))
         parent._nested.append(self)
 
-    def __contains__(self, key: str) -> bool:
-        return self._values.get(key) is not None
-
     def model(self, unpriced: Prices | None) -> Model | None:
         """Read a model; `None` if this is no object, or its name, provider or prices are wrong."""
         if self._problems:
             return None
-        name = self._text("name", _NAME, _A_NAME)
-        provider = self._text("provider", _PROVIDER, _A_PROVIDER)
-        cluster = self._text("cluster", _WORD, _A_WORD, provider)
+        name = self.text("name", _NAME, _A_NAME)
+        provider = self.text("provider", _PROVIDER, _A_PROVIDER)
+        cluster = self.text("cluster", _WORD, _A_WORD, provider)
         upstream_name = self.string("upstream_name", name)
         prices = self._prices_of(name, unpriced)
         quality = self._quality()
@@ -111,7 +108,7 @@ class _Entry(Reader):
         max_output_tokens = self._count("max_output_tokens") if limits_output else None
         needs = self._words("needs", USUAL_NEEDS, among=tuple(Need), at_least=0)
         is_realtime = self.boolean("realtime", True)
-        tier = self._text("tier", _WORD, _A_WORD, "")
+        tier = self.text("tier", _WORD, _A_WORD, "")
         regions = frozenset(self.strings("regions", ()))
         formats = self._words("formats", tuple(Format), among=tuple(Format))
         # Where an imported entry comes from: of use only to whoever imports it again.
@@ -147,7 +144,7 @@ class _Entry(Reader):
 
     def _prices_of(self, name: str, unpriced: Prices | None) -> Prices | None:
         key = "prices_nano_usd_per_token"
-        value = self._take(key)
+        value = self.value(key)
         if isinstance(value, dict):
             return _Entry(value, self, key).prices()
         if value is None and unpriced is not None:
@@ -158,7 +155,7 @@ class _Entry(Reader):
         )
 
     def _price(self, key: str) -> int | None:
-        value = self._take(key)
+        value = self.value(key)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_PRICE:
             return value
         return self._wrong(key, _A_PRICE, value, None)
@@ -166,28 +163,19 @@ class _Entry(Reader):
     def _quality(self) -> float:
         if "quality" in self:
             return self.number("quality", 0.0, at_least=0, at_most=1)
-        return self._wrong("quality", "a number from 0 to 1", self._take("quality"), 0.0)
+        return self._wrong("quality", "a number from 0 to 1", self.value("quality"), 0.0)
 
     def _count(self, key: str) -> int:
         if key in self:
             return self.integer(key, 1, at_least=1, at_most=_LARGEST_COUNT)
-        return self._wrong(key, "a number of tokens", self._take(key), 1)
-
-    def _text(self, key: str, form: re.Pattern[str], expected: str, default: str | None = None) -> str:
-        """Read a string of a *form*; what is wrong, or absent without a *default*, reads as empty."""
-        value = self._take(key)
-        if value is None and default is not None:
-            return default
-        if isinstance(value, str) and form.fullmatch(value):
-            return value
-        return self._wrong(key, expected, value, "")
+        return self._wrong(key, "a number of tokens", self.value(key), 1)
 
     def _words(
         self, key: str, default: Iterable[Word], *, among: tuple[Word, ...], at_least: int = 1
     ) -> frozenset[Word]:
         """Read a list of known words."""
         if key not in self:
-            self._take(key)
+            self.value(key)
             return frozenset(default)
         known = {str(word): word for word in among}
         words = self.strings(key, ())
@@ -195,5 +183,5 @@ class _Entry(Reader):
             if word not in known:
                 self.refuse(f"{key}[{index}]", one_of(known), word)
         if len(words) < at_least:
-            self.refuse(key, f"at least one of {one_of(known)}", self._take(key))
+            self.refuse(key, f"at least one of {one_of(known)}", self.value(key))
         return frozenset(known[word] for word in words if word in known)

@@ -10,16 +10,20 @@ the default, so that reading goes on; `finish` then raises one `ConfigError` wit
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ._wording import describe, one_of
+from .money import NANO_USD_PER_USD, parse_usd, usd
 
 __all__ = ["ConfigError", "Problem", "Reader"]
 
 Choice = TypeVar("Choice", bound=str)
 Default = TypeVar("Default")
+
+_LARGEST_AMOUNT: Final = 10**9 * NANO_USD_PER_USD
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,21 @@ class Reader:
         else:
             self._problems.append(Problem(path, f"expected an object, got {describe(value)}"))
 
+    def __contains__(self, key: str) -> bool:
+        return self._values.get(key) is not None
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys that are there, for objects whose keys are names of the user's own."""
+        return tuple(self._values)
+
+    def value(self, key: str) -> object:
+        """Read anything, to be judged by the caller with `refuse`; null counts as absent, as in YAML."""
+        self._known[key] = None
+        return self._values.get(key)
+
     def boolean(self, key: str, default: bool) -> bool:
         """Read true or false."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None:
             return default
         if isinstance(value, bool):
@@ -69,16 +85,25 @@ class Reader:
 
     def string(self, key: str, default: str) -> str:
         """Read a string that is not empty."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None:
             return default
         if isinstance(value, str) and value:
             return value
         return self._wrong(key, "a non-empty string", value, default)
 
+    def text(self, key: str, form: re.Pattern[str], expected: str, default: str | None = None) -> str:
+        """Read a string of a *form*; what is wrong, or absent without a *default*, reads as empty."""
+        value = self.value(key)
+        if value is None and default is not None:
+            return default
+        if isinstance(value, str) and form.fullmatch(value):
+            return value
+        return self._wrong(key, expected, value, "")
+
     def choice(self, key: str, default: Choice, *, among: Sequence[Choice]) -> Choice:
         """Read one of the strings *among*."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None:
             return default
         for option in among:
@@ -89,7 +114,7 @@ class Reader:
 
     def integer(self, key: str, default: int, *, at_least: int, at_most: int | None = None) -> int:
         """Read a whole number within bounds, both included."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None:
             return default
         if (
@@ -112,7 +137,7 @@ class Reader:
         at_most: float | None = None,
     ) -> float:
         """Read a finite number within bounds: *above* excludes its bound, the others include theirs."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None:
             return default
         expected = _number_within(above, at_least, at_most)
@@ -130,9 +155,27 @@ class Reader:
         )
         return number if within else self._wrong(key, expected, value, default)
 
+    def amount_usd(self, key: str, default: int | None = None, *, at_least: int = 0) -> int:
+        """Read an amount of US dollars and return it in nano-USD, like the default and the bound.
+
+        What is wrong, or absent without a *default*, reads as 0.
+        """
+        value = self.value(key)
+        if value is None and default is not None:
+            return default
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            try:
+                amount = parse_usd(value)
+            except ValueError:
+                amount = -1
+            if at_least <= amount <= _LARGEST_AMOUNT:
+                return amount
+        expected = f"US dollars from {usd(at_least)} to {usd(_LARGEST_AMOUNT)}, with at most 9 decimals"
+        return self._wrong(key, expected, value, 0)
+
     def strings(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
         """Read a list of strings that are not empty; an empty list is allowed."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None:
             return default
         if not isinstance(value, list | tuple):
@@ -147,14 +190,14 @@ class Reader:
 
     def table(self, key: str) -> "Reader":
         """Read a nested object; an absent one reads as empty."""
-        value = self._take(key)
+        value = self.value(key)
         nested = Reader({} if value is None else value, self._at(key))
         self._nested.append(nested)
         return nested
 
     def tables(self, key: str) -> list["Reader"]:
         """Read a list of objects; an absent one reads as empty."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None:
             return []
         if not isinstance(value, list | tuple):
@@ -181,11 +224,6 @@ class Reader:
         for nested in self._nested:
             problems += nested._collect()
         return problems
-
-    def _take(self, key: str) -> object:
-        """Hand out the value of *key*; null counts as absent, as it does in YAML."""
-        self._known[key] = None
-        return self._values.get(key)
 
     def _at(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key

@@ -1,5 +1,7 @@
 """Configuration is read by type, and everything wrong with it is said at once."""
 
+import re
+
 import pytest
 
 from aigateway.config import ConfigError, Reader
@@ -154,3 +156,49 @@ def test_what_only_the_plugin_sees_can_be_refused_too() -> None:
     reader.refuse("name", "a letter", reader.string("name", "x"))
 
     assert problems(reader) == ["name: expected a letter, got the string '--'"]
+
+
+def test_an_amount_is_read_exactly() -> None:
+    reader = Reader({"a": 0.1, "b": "25", "c": 3, "d": 1e-9})
+
+    amounts = [reader.amount_usd(key) for key in "abcd"]
+
+    assert amounts == [100_000_000, 25 * 10**9, 3 * 10**9, 1]
+    reader.finish()
+
+
+@pytest.mark.parametrize("value", ["ten", -1, True, [], 1e-10, float("nan"), 2e9])
+def test_what_is_no_amount_is_refused(value: object) -> None:
+    reader = Reader({"limit_usd": value})
+    assert reader.amount_usd("limit_usd", 5) == 0
+
+    (problem,) = problems(reader)
+    assert problem.startswith(
+        "limit_usd: expected US dollars from 0 to 1000000000, with at most 9 decimals, got"
+    )
+
+
+def test_an_amount_that_must_be_there_is_missed() -> None:
+    reader = Reader({})
+    reader.amount_usd("limit_usd")
+
+    assert problems(reader)[0].endswith("got nothing")
+
+
+def test_names_of_the_users_own_are_known_keys_once_read() -> None:
+    reader = Reader({"consumers": {"alice": 1, "bob": 2}})
+    table = reader.table("consumers")
+
+    assert [table.integer(name, 0, at_least=0) for name in table.keys()] == [1, 2]  # noqa: SIM118
+    assert "alice" in table
+    reader.finish()
+
+
+def test_a_text_must_have_its_form() -> None:
+    reader = Reader({"name": "Bad Name", "other": "good"})
+    form = re.compile("[a-z]+")
+
+    assert reader.text("other", form, "letters") == "good"
+    assert reader.text("absent", form, "letters", "default") == "default"
+    assert reader.text("name", form, "letters") == ""
+    assert problems(reader) == ["name: expected letters, got the string 'Bad Name'"]
