@@ -1,12 +1,27 @@
 """The router: from a situation and what is known to a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
 
+from aigateway.money import usd
+
+from .audit import Decision, Ranking, record_of
 from .choice import Choice
 from .config import Config
+from .constraints import Constraints
+from .market import Market
+from .names import Names
+from .refusing import no_model, unknown_strategy
+from .shortlist import WANTED, pick
 from .situation import Draw, Knowledge, Situation
+from .strategies import Order, Plan, Scene, Stage
+from .strategies.by_turn import LeastRequestsOrder
 
-__all__ = ["Router"]
+__all__ = ["Router", "headers"]
+
+_LONGEST_REASON: Final = 256
+_BEST: Final = Plan((Stage("quality_first"),))
 
 
 class Router:
@@ -18,23 +33,147 @@ class Router:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._market = market = Market(config.catalog, config.expected_output_tokens, config.latency)
+        self._names = Names(config, market)
+        self._constraints = Constraints(config, market)
+        self._orders: dict[str, Order] = {
+            name: strategy.order(market)
+            for name, strategy in config.strategies.items()
+            if strategy.ranks_by is not None
+        }
+        self._allowed = frozenset(config.allowed_strategies)
 
     def choose(self, situation: Situation, knowledge: Knowledge, draw: Draw) -> Choice:
         """Choose a model for a request, or raise `RefusedError` with what its sender should be told.
 
         The same situation, knowledge and draws give the same choice, but for the strategies that take turns.
         """
-        raise NotImplementedError
+        config, constraints = self._config, self._constraints
+        asked = self._names.resolve(situation.requested_model)
+        rights = constraints.rights_of(situation.consumer)
+        strategy = situation.strategy
+        if strategy is None:
+            strategy = asked.strategy or rights.policy.strategy or config.strategy
+        elif strategy not in self._allowed:
+            raise unknown_strategy(strategy, config.allowed_strategies)
+        feasible = constraints.check(situation, knowledge, rights, asked.models, asked.is_explicit)
+        scene = Scene(situation, knowledge, draw, self._market, asked.requested)
+        models, unpaid = constraints.affordable(situation, rights.policy, feasible.soft, scene.outputs)
+        given_up: Mapping[str, int] = {}
+        if models:
+            scene.feasible = models
+            if asked.is_explicit:
+                strategy, plan = "explicit", _BEST
+            else:
+                plan = config.strategies[strategy].plan(scene)
+        else:
+            if config.on_infeasible == "best_quality" and feasible.soft != feasible.hard:
+                given_up = feasible.soft_excluded
+                models, unpaid = constraints.affordable(
+                    situation, rights.policy, feasible.hard, scene.outputs
+                )
+            if not models:
+                soft_excluded = {} if given_up else feasible.soft_excluded
+                excluded = {**feasible.hard_excluded, **soft_excluded, **unpaid}
+                opens_s = constraints.opens_s(knowledge, asked.models, situation.now_s)
+                raise no_model(excluded, opens_s, situation.now_s)
+            scene.feasible = models
+            strategy, plan = "best_quality", _BEST
+        rankings, picked = self._look(plan, models, scene)
+        excluded = {**feasible.hard_excluded, **({} if given_up else feasible.soft_excluded), **unpaid}
+        return self._choice(
+            Decision(
+                scene=scene,
+                orders=self._orders,
+                strategy=strategy,
+                case=plan.case,
+                rankings=rankings,
+                picked=picked,
+                excluded=excluded,
+                given_up=given_up,
+                cost_nano_usd=self._market.costs(
+                    picked[:1], situation.prompt_tokens, situation.max_tokens, scene.outputs
+                )[0],
+            )
+        )
 
     def begin(self, model: str) -> None:
         """Note that a request was sent to *model*, as `provider/name`, for the strategy `least_requests`."""
-        raise NotImplementedError
+        number = self._market.number_of(model)
+        if number is not None:
+            self._requests.begin(number)
 
     def end(self, model: str) -> None:
         """Note that a request to *model* that began has ended, however it did."""
-        raise NotImplementedError
+        number = self._market.number_of(model)
+        if number is not None:
+            self._requests.end(number)
+
+    @property
+    def _requests(self) -> LeastRequestsOrder:
+        order = self._orders["least_requests"]
+        assert isinstance(order, LeastRequestsOrder)
+        return order
+
+    def _look(self, plan: Plan, models: int, scene: Scene) -> tuple[Sequence[Ranking], Sequence[int]]:
+        """Go through the stages until enough models of enough providers are found."""
+        providers = self._market.providers
+        rankings: list[Ranking] = []
+        ranked: Sequence[int] = ()
+        for name, preferred in plan.stages:
+            stage = models if preferred is None else models & preferred
+            if not stage:
+                continue
+            found = self._orders[name].rank(stage, scene)
+            rankings.append(Ranking(name, stage, found))
+            ranked = [*ranked, *found] if ranked else found
+            models &= ~stage
+            if not models or len({providers[number] for number in ranked}) >= WANTED:
+                break
+        picked = pick(ranked, providers)
+        first = rankings[0]
+        self._orders[first.order].take(first.models, picked[0])
+        return rankings, picked
+
+    def _choice(self, decision: Decision) -> Choice:
+        models, picked = self._market.models, decision.picked
+        return Choice(
+            model=models[picked[0]],
+            fallbacks=tuple([models[number] for number in picked[1:]]),
+            strategy=decision.strategy,
+            reason=self._reason(decision),
+            estimated_cost_nano_usd=decision.cost_nano_usd,
+            make_record=partial(record_of, decision),
+        )
+
+    def _reason(self, decision: Decision) -> str:
+        """Write the short line for people: `cost_optimal: gpt-4.1-mini cheapest of 4; excluded domain: 2`."""
+        strategy, case = decision.strategy, decision.case
+        who = f"{strategy} {case}" if case else strategy
+        model = self._market.models[decision.picked[0]].name
+        how = "requested" if strategy == "explicit" else self._orders[decision.rankings[0].order].phrase
+        reason = f"{who}: {model} {how} of {decision.scene.feasible.bit_count()}"
+        if decision.excluded:
+            reason += f"; excluded {_counts(decision.excluded)}"
+        if decision.given_up:
+            reason += f"; gave up {_counts(decision.given_up)}"
+        return reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 3]}..."
 
 
 def headers(choice: Choice) -> Mapping[str, str]:
     """Write a choice as the request headers that Envoy routes by and that other plugins read."""
-    raise NotImplementedError
+    model = choice.model
+    return {
+        "x-ai-model": model.name,
+        "x-ai-provider": model.provider,
+        "x-ai-cluster": model.cluster,
+        "x-ai-fallbacks": ",".join([fallback.key for fallback in choice.fallbacks]),
+        "x-ai-strategy": choice.strategy,
+        "x-ai-reason": choice.reason,
+        "x-ai-estimated-cost": usd(choice.estimated_cost_nano_usd),
+        "x-higress-llm-model": model.name,
+    }
+
+
+def _counts(excluded: Mapping[str, int]) -> str:
+    return ", ".join([f"{label}: {count}" for label, count in excluded.items()])

@@ -6,9 +6,9 @@ Both are plain values, so that any decision can be made again, in a test or in a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from aigateway.chat import Format, Need
 from aigateway.health import LatencyStats
@@ -23,7 +23,12 @@ Draw: TypeAlias = Callable[[], float]
 ANY_MODEL: Final = "*"
 """Stands, in `Knowledge.expected_output`, for the models that nothing has been learnt of yet."""
 
-_NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    """Give always the same empty mapping, so that knowing nothing twice is knowing the same."""
+    return _NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +85,15 @@ class Knowledge:
     and never changes one that was handed out.
     """
 
-    closed: Mapping[str, float] = _NOTHING
+    closed: Mapping[str, float] = field(default_factory=_nothing)
     """Who takes no requests, and until when, in seconds since the epoch: those whose breaker is not closed.
 
-    One whose time has come is tried again, so it makes no difference whether it is still listed.
+    A model is left alone while it or its provider is listed here. Whose time has come is tried again, so it
+    makes no difference whether it is still listed.
     """
-    latency: Mapping[str, LatencyStats] = MappingProxyType({})
+    latency: Mapping[str, LatencyStats] = field(default_factory=_nothing)
     """How long they have taken lately."""
-    expected_output: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+    expected_output: Mapping[str, Mapping[str, float]] = field(default_factory=_nothing)
     """Mean tokens of an answer, by domain and then by `provider/model`, or `ANY_MODEL` for all the others."""
-    evidence: Mapping[str, Mapping[str, Evidence]] = MappingProxyType({})
+    evidence: Mapping[str, Mapping[str, Evidence]] = field(default_factory=_nothing)
     """How they have done, by domain and then by `provider/model`."""
