@@ -11,7 +11,7 @@ the default, so that reading goes on; `finish` then raises one `ConfigError` wit
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -65,9 +65,9 @@ class Reader:
     def __contains__(self, key: str) -> bool:
         return self._values.get(key) is not None
 
-    def keys(self) -> tuple[str, ...]:
-        """Return the keys that are there, for objects whose keys are names of the user's own."""
-        return tuple(self._values)
+    def __iter__(self) -> Iterator[str]:
+        """Go through the keys that are there, for objects whose keys are names of the user's own."""
+        return iter(self._values)
 
     def value(self, key: str) -> object:
         """Read anything, to be judged by the caller with `refuse`; null counts as absent, as in YAML."""

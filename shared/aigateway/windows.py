@@ -11,7 +11,7 @@ from typing import Final
 
 from .zones import UTC, Zone
 
-__all__ = ["Period", "Span", "Window"]
+__all__ = ["TOTAL", "Period", "Span", "Window"]
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
@@ -97,3 +97,6 @@ class Window:
 
 
 _DAYS: Final = frozenset({Period.DAY, Period.WEEK, Period.MONTH})
+
+TOTAL: Final = Window(period=Period.TOTAL)
+"""All time is one window."""

@@ -189,7 +189,7 @@ def test_names_of_the_users_own_are_known_keys_once_read() -> None:
     reader = Reader({"consumers": {"alice": 1, "bob": 2}})
     table = reader.table("consumers")
 
-    assert [table.integer(name, 0, at_least=0) for name in table.keys()] == [1, 2]  # noqa: SIM118
+    assert [table.integer(name, 0, at_least=0) for name in table] == [1, 2]
     assert "alice" in table
     reader.finish()
 
