@@ -124,9 +124,13 @@ class Route:
     def covers(self, other: "Route") -> bool:
         """Return whether every request that *other* takes is one that this route takes too."""
         domains = other.domains or ("*",)
-        return _is_under(other.path_prefix, self.path_prefix) and all(
+        return self.takes_path(other.path_prefix) and all(
             self.serves_all_of(domain) for domain in domains
         )
+
+    def takes_path(self, path: str) -> bool:
+        """Return whether *path* is under this route's."""
+        return self.path_prefix in ("/", path) or path.startswith(f"{self.path_prefix}/")
 
     def serves_all_of(self, domain: str) -> bool:
         """Return whether this route is for every host that *domain*, or ``*``, stands for."""
@@ -194,10 +198,6 @@ def unreachable_routes(routes: Iterable[Route]) -> list[tuple[int, Route]]:
         found.extend([(index, other) for other in earlier if other.covers(route)][:1])
         earlier.append(route)
     return found
-
-
-def _is_under(path: str, prefix: str) -> bool:
-    return prefix in ("/", path) or path.startswith(f"{prefix}/")
 
 
 def _covers_domain(pattern: str, domain: str) -> bool:

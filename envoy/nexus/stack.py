@@ -17,7 +17,7 @@ from ._child import Child
 from ._rundir import private_directory
 from ._updates import Updates
 from .controls import AdminPage, ProviderControl
-from .description import Gateway, faked
+from .description import Gateway, Route, faked
 from .envoy import envoy_command, why_not_started, why_refused
 from .live_directory import LiveDirectory, Publication
 from .render import BOOTSTRAP, edition_of, render_files
@@ -69,6 +69,12 @@ class Change:
 def providers_command(first_port: int, names: Sequence[str]) -> list[str]:
     """Return the command that serves the fake providers *names* on *first_port* and the ports after it."""
     return [sys.executable, "-m", "nexus", "providers", "--port", str(first_port), *names]
+
+
+def _probe_target(route: Route) -> tuple[str, str]:
+    """Return host and path of a request that *route* takes, with the path of a known API if it takes one."""
+    host = route.domains[0].replace("*", "probe") if route.domains else "localhost"
+    return host, _PROBE_PATH if route.takes_path(_PROBE_PATH) else route.path_prefix
 
 
 class Stack:
@@ -136,7 +142,7 @@ class Stack:
         self._cleanup.close()
 
     def wait_ready(self) -> StopAsked | None:
-        """Wait until a request has passed through Envoy to a provider, or somebody has asked to stop.
+        """Wait until a request has passed through Envoy and the plugins, or somebody has asked to stop.
 
         Raises StartError when a process ends instead, or when nothing passes for two minutes.
         """
@@ -211,7 +217,9 @@ class Stack:
         address = "127.0.0.1" if listener.address == "0.0.0.0" else listener.address
         connection = http.client.HTTPConnection(address, listener.port, timeout=_PROBE_TIMEOUT_S)
         try:
-            connection.request("POST", _PROBE_PATH, _PROBE, {"content-type": "application/json"})
+            host, path = _probe_target(self.gateway.routes[0])
+            headers = {"host": host, "content-type": "application/json"}
+            connection.request("POST", path, _PROBE, headers)
             response = connection.getresponse()
             body = response.read()
         except OSError as error:
@@ -220,17 +228,19 @@ class Stack:
             return f"not an HTTP response: {type(error).__name__}"
         finally:
             connection.close()
-        if response.status != http.client.OK:
+        seen = self._forget_probe()
+        if response.status == http.client.OK and not seen:
+            return "status 200, but no provider has seen the request"
+        if response.status >= http.client.INTERNAL_SERVER_ERROR:
             return f"status {response.status}, {body[:200].decode('utf-8', 'replace')}"
-        return self._forget_probe()
+        return None  # What is refused with less is refused by a plugin: so the plugins are there.
 
-    def _forget_probe(self) -> str | None:
+    def _forget_probe(self) -> bool:
         """Find the probe in the journal of a provider and remove it: the user's first request comes first."""
-        for control in self.providers.values():
-            if control.requests_in_all():
-                control.forget_requests()
-                return None
-        return "status 200, but no provider has seen the request"
+        seen = [control for control in self.providers.values() if control.requests_in_all()]
+        for control in seen:
+            control.forget_requests()
+        return bool(seen)
 
     def _why_ended(self, child: Child) -> str:
         if child is self.envoy_process:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from nexus.testing import RunningGateway, running_gateway
+from wasmbuild.__main__ import main as wasmbuild
 
 MODULE = Path(__file__).parents[2] / "build" / "ai-nexus.wasm"
 
@@ -42,3 +43,13 @@ def plain_gateway(shared_plain_gateway: RunningGateway) -> RunningGateway:
     """A gateway without plugins, and providers without faults or memories."""
     shared_plain_gateway.reset()
     return shared_plain_gateway
+
+
+@pytest.fixture(scope="session")
+def probe_module(request: pytest.FixtureRequest) -> Path:
+    """A module of filters that show which configuration holds for a request."""
+    module = request.config.rootpath / "build" / "tests" / "probes.wasm"
+    source = Path(__file__).parent / "filters" / "probes.py"
+    cache = module.parents[1] / ".wasmbuild"
+    assert wasmbuild([str(source), "-o", str(module), "--cache", str(cache)]) == 0
+    return module
