@@ -104,8 +104,8 @@ class _Entry(Reader):
         quality = self._quality()
         domains = self._words("domains", DOMAINS, among=DOMAINS)
         context_window_tokens = self._count("context_window_tokens")
-        limits_output = "max_output_tokens" in self
-        max_output_tokens = self._count("max_output_tokens") if limits_output else None
+        is_limited = self.value("max_output_tokens") is not None
+        max_output_tokens = self._count("max_output_tokens") if is_limited else None
         needs = self._words("needs", USUAL_NEEDS, among=tuple(Need), at_least=0)
         is_realtime = self.boolean("realtime", True)
         tier = self.text("tier", _WORD, _A_WORD, "")
@@ -136,8 +136,8 @@ class _Entry(Reader):
         """Read this object as prices; `None` if one is wrong."""
         input = self._price("input")
         output = self._price("output")
-        cached_input = self._price("cached_input") if "cached_input" in self else input
-        cache_write = self._price("cache_write") if "cache_write" in self else input
+        cached_input = self._price("cached_input") if self.value("cached_input") is not None else input
+        cache_write = self._price("cache_write") if self.value("cache_write") is not None else input
         if input is None or output is None or cached_input is None or cache_write is None:
             return None
         return Prices(input=input, output=output, cached_input=cached_input, cache_write=cache_write)

@@ -108,6 +108,25 @@ class TestReading:
 
         assert model.needs == frozenset()
 
+    def test_a_key_without_a_value_is_as_good_as_none(self) -> None:
+        nothing = dict.fromkeys(
+            [
+                "cluster",
+                "upstream_name",
+                "domains",
+                "max_output_tokens",
+                "needs",
+                "realtime",
+                "tier",
+                "regions",
+                "formats",
+                "source",
+            ]
+        )
+        prices = PRICES | {"cached_input": None, "cache_write": None}
+
+        assert read(entry(**nothing, prices_nano_usd_per_token=prices)) == read(entry())
+
     def test_models_stay_in_the_order_of_the_configuration(self) -> None:
         names = [f"m{number}" for number in random.Random(4).sample(range(1000), 50)]
 

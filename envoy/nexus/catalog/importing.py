@@ -67,8 +67,9 @@ class Import:
         lines += [f"skipped, {reason}: {_listed(names)}" for reason, names in self.skipped.items()]
         lines += [f"note, {note}: {_listed(names)}" for note, names in self.notes.items()]
         count = len(self.file.entries)
+        models = "1 model" if count == 1 else f"{count} models"
         lines.append(
-            f"{count} {'model' if count == 1 else 'models'}: {len(self.added)} added, {len(self.changed)} changed, "
+            f"{models}: {len(self.added)} added, {len(self.changed)} changed, "
             f"{len(self.vanished)} vanished; {sum(map(len, self.skipped.values()))} skipped"
         )
         return lines

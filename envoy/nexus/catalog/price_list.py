@@ -72,7 +72,7 @@ class PriceList:
         """Offer what *text* is most likely a slip of, or the providers that there are."""
         providers = [provider.id for provider in self._providers]
         names = self._models if "/" in text else providers
-        close = difflib.get_close_matches(text, names, n=3, cutoff=0.8)
+        close = difflib.get_close_matches(text, names, n=3, cutoff=0.75)
         return (
             f", did you mean {' or '.join(close)}?" if close else f"; its providers: {', '.join(providers)}"
         )
