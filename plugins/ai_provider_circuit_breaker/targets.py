@@ -74,8 +74,10 @@ def at_cluster(cluster: str | None, catalog: Catalog) -> Target | None:
 
 def all_providers(catalog: Catalog, scope: Scope) -> Iterable[Target]:
     """Give one target for each breaker that the catalog makes."""
-    targets = [_target(model, scope) for model in catalog]
-    return {target.breaker_key: target for target in reversed(targets)}.values()
+    targets: dict[str, Target] = {}
+    for target in [_target(model, scope) for model in catalog]:
+        targets.setdefault(target.breaker_key, target)
+    return targets.values()
 
 
 def fallbacks(names: str | None, catalog: Catalog, scope: Scope) -> list[Target]:
