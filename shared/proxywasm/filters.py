@@ -41,6 +41,10 @@ class HttpFilter(HostAccess, Generic[Config]):
     The order is that of the stream: request headers, body, trailers, response headers, body, trailers, log,
     done. A stream that the proxy or another filter answers itself skips callbacks, and one that is reset just
     ends: `on_log` and `on_done` always come. `on_log` may even be all a filter sees of a broken request.
+
+    As an *upstream* HTTP filter of Envoy a filter is called for each attempt to send a request on, with an
+    object of its own each time. Then `on_log` never comes, a `Reply` ends the request without further
+    attempts, and all attempts have their headers in common: what one has set, the next finds.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_stream", "config", "plugin")
