@@ -72,7 +72,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         "quality.yaml: models.b/z: expected an object such as {quality: 0.9, source: ...}",
         "quality.yaml: models.c/x.prices_nano_usd_per_token.input: expected a whole number of nano-USD per "
         "token from 0 to 1000000000 (1 USD per million tokens is 1000), got the number 0.4",
-        "quality.yaml: rows: unknown key, did you mean 'models'?",
+        "quality.yaml: rows: unknown key",
     ]
 
 
