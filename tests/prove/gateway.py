@@ -16,18 +16,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from xml.etree import ElementTree
 
 import requests
 from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 from points import Points
+from shown import ROOT, show_command, show_tests
 
 from aigateway.tokens import estimate_tokens
 from nexus import measuring
 from nexus.ports import free_ports
 
-ROOT = Path(__file__).parents[2]
 CLASSIFIER = "ai-nexus-classifier"
 _PROMPTS = 200
 _START_TIMEOUT_S = 900
@@ -165,24 +164,6 @@ def show_clean_clone(points: Points, data: Path) -> None:
             point.seen(f"{len(left)} processes left", holds=not left)
 
 
-def show_tests(points: Points, file: str, what: str) -> None:
-    """Run the tests in *file* against a real Envoy: one point for each test function, with its cases."""
-    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
-        command = [sys.executable, "-m", "pytest", "-q", file, f"--junit-xml={report.name}"]
-        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
-        cases = list(ElementTree.parse(report.name).iter("testcase"))
-    by_name: dict[str, list[bool]] = {}
-    for case in cases:
-        name = case.attrib["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
-        by_name.setdefault(name, []).append(len(case) == 0)
-    for name, passed in by_name.items():
-        with points.point(f"{what}: {name}") as point:
-            point.seen(f"{sum(passed)} of {len(passed)} cases", holds=all(passed))
-    if not cases:
-        with points.point(what) as point:
-            point.seen("no test has run", holds=False)
-
-
 def show_soak(points: Points, module: Path, requests_in_all: int) -> None:
     """Show point 3: many requests, and memory that stays."""
     with points.point(f"{requests_in_all:,} requests, 2 workers: no error") as point:
@@ -218,16 +199,6 @@ def show_figures(points: Points, module: Path) -> None:
     with points.point("module size") as point:
         size = found.module_bytes / 2**20
         point.seen(f"{size:.2f} MiB of at most 16", holds=size <= 16)
-
-
-def show_command(points: Points, title: str, *command: str) -> None:
-    """Run a command that prints its own table; its last lines are the figures."""
-    with points.point(title) as point:
-        finished = subprocess.run(
-            [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        print("\n".join(f"      {line}" for line in finished.stdout.splitlines()), flush=True)
-        point.seen(f"exit code {finished.returncode}", holds=finished.returncode == 0)
 
 
 def show_token_estimate(points: Points) -> None:

@@ -1,0 +1,39 @@
+"""Points that other programs make: test files, and commands that print tables of their own."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+from points import Points
+
+ROOT = Path(__file__).parents[2]
+
+
+def show_tests(points: Points, file: str, what: str) -> None:
+    """Run the tests in *file* against a real Envoy: one point for each test function, with its cases."""
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        command = [sys.executable, "-m", "pytest", "-q", file, f"--junit-xml={report.name}"]
+        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+        cases = list(ElementTree.parse(report.name).iter("testcase"))
+    by_name: dict[str, list[bool]] = {}
+    for case in cases:
+        name = case.attrib["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
+        by_name.setdefault(name, []).append(len(case) == 0)
+    for name, passed in by_name.items():
+        with points.point(f"{what}: {name}") as point:
+            point.seen(f"{sum(passed)} of {len(passed)} cases", holds=all(passed))
+    if not cases:
+        with points.point(what) as point:
+            point.seen("no test has run", holds=False)
+
+
+def show_command(points: Points, title: str, *command: str) -> None:
+    """Run a command that prints its own table; its last lines are the figures."""
+    with points.point(title) as point:
+        finished = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        print("\n".join(f"      {line}" for line in finished.stdout.splitlines()), flush=True)
+        point.seen(f"exit code {finished.returncode}", holds=finished.returncode == 0)
