@@ -140,24 +140,15 @@ def oracle_scores(weak: ArrayLike, strong: ArrayLike) -> Floats:
 
 
 def bootstrap_apgr(
-    scores: Sequence[ArrayLike],
-    weak: ArrayLike,
-    strong: ArrayLike,
-    *,
-    resamples: int,
-    generator: np.random.Generator,
-) -> Floats:
-    """Give the APGR of several routers on the same resampled prompts: one row per resample, one column each.
+    scores: Sequence[ArrayLike], weak: ArrayLike, strong: ArrayLike, *, generator: np.random.Generator
+) -> list[float]:
+    """Give the APGR of several routers on as many prompts, drawn from these with replacement.
 
-    The columns of a row are paired, so their differences say whether one router is better than another or
-    only lucky with these prompts. A resample in which the strong model is not better is drawn again.
+    All routers get the same draw, so over many draws the differences say whether one router is better than
+    another or only lucky with these prompts. A draw in which the strong model is not better is repeated.
     """
-    routers = [np.asarray(values, dtype=np.float64) for values in scores]
     low, high = np.asarray(weak, dtype=np.float64), np.asarray(strong, dtype=np.float64)
-    rows = np.empty((resamples, len(routers)))
-    for row in rows:
+    drawn = generator.integers(0, low.size, low.size)
+    while high[drawn].mean() <= low[drawn].mean():
         drawn = generator.integers(0, low.size, low.size)
-        while high[drawn].mean() <= low[drawn].mean():
-            drawn = generator.integers(0, low.size, low.size)
-        row[:] = [curve(router[drawn], low[drawn], high[drawn]).apgr() for router in routers]
-    return rows
+    return [curve(np.asarray(each)[drawn], low[drawn], high[drawn]).apgr() for each in scores]
