@@ -51,12 +51,12 @@ class Vocabulary:
     def parse(self, model: str | None) -> Ask | None:
         """Tell what a model's name asks for; None: nothing of this plugin.
 
-        A request without a model asks for routing. Raises `InvalidRequestError` (400) for a name that begins
+        A request without a model asks for what `auto` does. Raises `InvalidRequestError` (400) for a name that begins
         with `router-` and goes wrong, saying what was expected.
         """
         default = next(iter(self.pairs))
         if not model or model in self.automatic:
-            return Ask(default)
+            return Ask(default) if self.automatic else None
         for name in self.automatic:
             if model.startswith(f"{name}-") and model[len(name) + 1 :] in self.pairs:
                 return Ask(model[len(name) + 1 :])

@@ -86,7 +86,8 @@ def learn(request: Request, known: bytes | None) -> tuple[Verdict, bytes]:
     if request.costs is not None:
         state.note_costs(request.costs[0], request.costs[-1])
     goals = threshold.target.goals(request.costs, state.mean_costs)
-    initial = [level_of(value) for value in threshold.given]
+    # In the shadow, the given thresholds are what the others are compared with.
+    initial = [level_of(value) for value in threshold.given if threshold.mode != "shadow"]
     decision = state.decide(level, goals, threshold.limits, initial)
     return _verdict(request, decision), state.to_bytes()
 
