@@ -51,8 +51,8 @@ class Vocabulary:
     def parse(self, model: str | None) -> Ask | None:
         """Tell what a model's name asks for; None: nothing of this plugin.
 
-        A request without a model asks for what `auto` does. Raises `InvalidRequestError` (400) for a name that begins
-        with `router-` and goes wrong, saying what was expected.
+        A request without a model asks for what `auto` does. Raises `InvalidRequestError` (400) for a name
+        that begins with `router-` and goes wrong, saying what was expected.
         """
         default = next(iter(self.pairs))
         if not model or model in self.automatic:

@@ -186,7 +186,8 @@ class State:
             largest = _LARGEST_DEBT / limits.gain
             debt = boundary.debt + (goal.passed if has_passed else goal.held)
             boundary.debt = max(-largest, min(largest, debt))
-            boundary.share = _moved(boundary.share, has_passed, _SHARE_RATE)
+            share = goal.share if boundary.share < 0 else boundary.share
+            boundary.share = _moved(share, has_passed, _SHARE_RATE)
         drifted = is_learnt and self._has_drifted(rank, goals)
         if drifted:
             self._forget(limits)
