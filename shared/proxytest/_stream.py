@@ -134,10 +134,10 @@ class HttpStream:
             Steps(each.encode_headers, each.encode_data, each.encode_trailers) for each in self.contexts
         ]
         for context, position in zip(self.contexts, self.decoding.extend(decoding), strict=True):
-            context.decoding = position
+            context.request.position = position
         places = self.encoding.extend(reversed(encoding))
         for context, position in zip(reversed(self.contexts), places, strict=True):
-            context.encoding = position
+            context.response.position = position
 
     # What the client does
 

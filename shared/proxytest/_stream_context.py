@@ -23,22 +23,37 @@ _FAIL_DETAILS = "wasm_fail_stream"
 _CLOSE_DETAILS = "wasm_close_stream"
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class Half:
+    """One direction of a stream, as one filter sees it: what of the message it holds."""
+
+    name: str
+    """As in the names of its callbacks."""
+
+    body_kind: BufferType
+    position: "Position" = field(init=False)
+    headers: HeaderMap | None = None
+    body: Buffer | None = None
+    trailers: HeaderMap | None = None
+    buffers: bool = False
+    """Whether the filter has the body kept, so that it sees all of it each time."""
+
+    def readable_body(self) -> Buffer | bytes:
+        """Return what the filter sees as the body; outside a body callback that is the last it was shown."""
+        buffered = self.position.direction.buffered
+        if self.buffers and buffered is not None:
+            return buffered
+        return self.body if self.body is not None else b""
+
+
 @dataclass(slots=True, eq=False)
 class StreamContext(Context):
     """One filter of a stream's chain."""
 
     parent: RootContext = field(kw_only=True)
     http: "HttpStream" = field(kw_only=True)
-    decoding: "Position" = field(init=False)
-    encoding: "Position" = field(init=False)
-    _request_headers: HeaderMap | None = None
-    _request_body: Buffer | None = None
-    _request_trailers: HeaderMap | None = None
-    _response_headers: HeaderMap | None = None
-    _response_body: Buffer | None = None
-    _response_trailers: HeaderMap | None = None
-    _buffers_request: bool = False
-    _buffers_response: bool = False
+    request: Half = field(default_factory=lambda: Half(name="request", body_kind=BufferType.REQUEST_BODY))
+    response: Half = field(default_factory=lambda: Half(name="response", body_kind=BufferType.RESPONSE_BODY))
     _end_of_stream: bool = False
     _logging: bool = False
     _failed: bool = False
@@ -64,75 +79,37 @@ class StreamContext(Context):
     def decode_headers(self, headers: HeaderMap, end_stream: bool) -> HeadersAction:
         """Show the filter the request's headers; this is where it comes into being in the guest."""
         self._create()
-        self._request_headers = headers
-        self._end_of_stream = end_stream
-        action = self._headers_callback("on_request_headers", headers, end_stream)
-        if action is HeadersAction.CONTINUE:
-            self._request_headers = None
-        return action
+        return self._show_headers(self.request, headers, end_stream)
 
     def decode_data(self, data: Buffer, end_stream: bool) -> DataAction:
         """Show the filter a piece of the request's body, or all there is when it has been buffering."""
         if not self.exists_in_guest:
             return DataAction.CONTINUE
-        if self._buffers_request:
-            self.decoding.hold(data)
-            if self.http.is_destroyed:
-                return DataAction.STOP_AND_BUFFER  # Holding it was too much, and the stream has ended.
-        self._request_body = data
-        self._end_of_stream = end_stream
-        action = self._data_callback("on_request_body", BufferType.REQUEST_BODY, end_stream)
-        self._buffers_request = action is DataAction.STOP_AND_BUFFER
-        if action is DataAction.CONTINUE:
-            self._request_body = None
-        return action
+        return self._show_data(self.request, data, end_stream)
 
     def decode_trailers(self, trailers: HeaderMap) -> TrailersAction:
         """Show the filter the request's trailers."""
         if not self.exists_in_guest:
             return TrailersAction.CONTINUE
-        self._request_trailers = trailers
-        action = self._trailers_callback("on_request_trailers", trailers)
-        if action is TrailersAction.CONTINUE:
-            self._request_trailers = None
-        return action
+        return self._show_trailers(self.request, trailers)
 
     def encode_headers(self, headers: HeaderMap, end_stream: bool) -> HeadersAction:
         """Show the filter the response's headers, unless the request never got as far as this filter."""
         if not self.exists_in_guest or self._failed:
             return HeadersAction.CONTINUE
-        self._response_headers = headers
-        self._end_of_stream = end_stream
-        action = self._headers_callback("on_response_headers", headers, end_stream)
-        if action is HeadersAction.CONTINUE:
-            self._response_headers = None
-        return action
+        return self._show_headers(self.response, headers, end_stream)
 
     def encode_data(self, data: Buffer, end_stream: bool) -> DataAction:
         """Show the filter a piece of the response's body, or all there is when it has been buffering."""
         if not self.exists_in_guest or self._failed:
             return DataAction.CONTINUE
-        if self._buffers_response:
-            self.encoding.hold(data)
-            if self.http.is_destroyed:
-                return DataAction.STOP_AND_BUFFER  # Holding it was too much, and the stream has ended.
-        self._response_body = data
-        self._end_of_stream = end_stream
-        action = self._data_callback("on_response_body", BufferType.RESPONSE_BODY, end_stream)
-        self._buffers_response = action is DataAction.STOP_AND_BUFFER
-        if action is DataAction.CONTINUE:
-            self._response_body = None
-        return action
+        return self._show_data(self.response, data, end_stream)
 
     def encode_trailers(self, trailers: HeaderMap) -> TrailersAction:
         """Show the filter the response's trailers."""
         if not self.exists_in_guest or self._failed:
             return TrailersAction.CONTINUE
-        self._response_trailers = trailers
-        action = self._trailers_callback("on_response_trailers", trailers)
-        if action is TrailersAction.CONTINUE:
-            self._response_trailers = None
-        return action
+        return self._show_trailers(self.response, trailers)
 
     def log(self) -> None:
         """Run on_log; a filter the request never reached is created for it."""
@@ -162,10 +139,10 @@ class StreamContext(Context):
             }
             return logged.get(kind)
         held = {
-            MapType.REQUEST_HEADERS: self._request_headers,
-            MapType.REQUEST_TRAILERS: self._request_trailers,
-            MapType.RESPONSE_HEADERS: self._response_headers,
-            MapType.RESPONSE_TRAILERS: self._response_trailers,
+            MapType.REQUEST_HEADERS: self.request.headers,
+            MapType.REQUEST_TRAILERS: self.request.trailers,
+            MapType.RESPONSE_HEADERS: self.response.headers,
+            MapType.RESPONSE_TRAILERS: self.response.trailers,
         }
         return held[kind] if kind in held else Context.readable_map(self, kind)
 
@@ -174,44 +151,40 @@ class StreamContext(Context):
 
     def writable_map(self, kind: MapType) -> HeaderMap | None:
         if kind is MapType.REQUEST_HEADERS:
-            return self._request_headers
+            return self.request.headers
         if kind is MapType.RESPONSE_HEADERS:
-            return self._response_headers
+            return self.response.headers
         if kind is MapType.REQUEST_TRAILERS:
-            # Writing trailers in the last body callback makes a message that has none get some.
-            if self._request_trailers is None and self._request_body is not None and self._end_of_stream:
-                self._request_trailers = self.http.decoding.add_trailers()
-            return self._request_trailers
+            return self._writable_trailers(self.request)
         if kind is MapType.RESPONSE_TRAILERS:
-            if self._response_trailers is None and self._response_body is not None and self._end_of_stream:
-                self._response_trailers = self.http.encoding.add_trailers()
-            return self._response_trailers
+            return self._writable_trailers(self.response)
         return None
+
+    def _writable_trailers(self, half: Half) -> HeaderMap | None:
+        # Writing trailers in the last body callback makes a message that has none get some.
+        if half.trailers is None and half.body is not None and self._end_of_stream:
+            half.trailers = half.position.direction.add_trailers()
+        return half.trailers
 
     def map_modified(self, kind: MapType) -> None:
         if kind is MapType.REQUEST_HEADERS:
             self.http.clear_route_cache()
 
     def buffer(self, kind: BufferType) -> Buffer | bytes | None:
-        if kind is BufferType.REQUEST_BODY:
-            if self._buffers_request and self.http.decoding.buffered is not None:
-                return self.http.decoding.buffered
-            return self._request_body if self._request_body is not None else b""
-        if kind is BufferType.RESPONSE_BODY:
-            if self._buffers_response and self.http.encoding.buffered is not None:
-                return self.http.encoding.buffered
-            return self._response_body if self._response_body is not None else b""
+        for half in (self.request, self.response):
+            if kind is half.body_kind:
+                return half.readable_body()
         return Context.buffer(self, kind)
 
     def continue_stream(self, kind: StreamType) -> Status:
         if kind is StreamType.REQUEST:
-            self._defer(self.decoding.resume)
+            self._defer(self.request.position.resume)
         elif kind is StreamType.RESPONSE:
-            self._defer(self.encoding.resume)
+            self._defer(self.response.position.resume)
         else:
             return Context.continue_stream(self, kind)
         # Continuing either half lets go of the request: an oddity of Envoy's.
-        self._request_headers = self._request_body = self._request_trailers = None
+        self.request.headers = self.request.body = self.request.trailers = None
         return Status.OK
 
     def close_stream(self, kind: StreamType) -> Status:
@@ -239,49 +212,55 @@ class StreamContext(Context):
                 self.vm.call(self, "on_context_create", self.parent.id)
         self.exists_in_guest = True
 
-    def _headers_callback(self, name: str, headers: HeaderMap, end_stream: bool) -> HeadersAction:
-        if self._is_failed():
-            return HeadersAction.CONTINUE if self._fails_open else HeadersAction.STOP_ALL_AND_WATERMARK
-        if not self.vm.exports(name):
-            return HeadersAction.CONTINUE
-        with self.vm.entry():
-            result = self.vm.call(self, name, len(headers), int(end_stream))
-            if self._is_failed():
-                return HeadersAction.CONTINUE if self._fails_open else HeadersAction.STOP_ALL_AND_WATERMARK
-            if self.vm.iteration_stopped or result > HeadersAction.STOP_ALL_AND_WATERMARK:
-                return HeadersAction.STOP_ALL_AND_WATERMARK
-            if result == HeadersAction.STOP_ITERATION and not self._may_stop_alone:
-                return HeadersAction.STOP_ALL_AND_WATERMARK
-            if result == HeadersAction.CONTINUE_AND_END_STREAM:
-                return HeadersAction.CONTINUE
-            return HeadersAction(result)
+    def _show_headers(self, half: Half, headers: HeaderMap, end_stream: bool) -> HeadersAction:
+        half.headers = headers
+        self._end_of_stream = end_stream
+        name = f"on_{half.name}_headers"
+        most = HeadersAction.STOP_ALL_AND_WATERMARK
+        action = HeadersAction(self._call(name, len(headers), int(end_stream), most=most))
+        if action is HeadersAction.STOP_ITERATION and not self._may_stop_alone:
+            action = HeadersAction.STOP_ALL_AND_WATERMARK
+        if action is HeadersAction.CONTINUE_AND_END_STREAM:
+            action = HeadersAction.CONTINUE
+        if action is HeadersAction.CONTINUE:
+            half.headers = None
+        return action
 
-    def _data_callback(self, name: str, kind: BufferType, end_stream: bool) -> DataAction:
-        if self._is_failed():
-            return DataAction.CONTINUE if self._fails_open else DataAction.STOP_NO_BUFFER
-        if not self.vm.exports(name):
-            return DataAction.CONTINUE
-        body = self.buffer(kind)
-        with self.vm.entry():
-            result = self.vm.call(self, name, len(body) if body is not None else 0, int(end_stream))
-            if self._is_failed():
-                return DataAction.CONTINUE if self._fails_open else DataAction.STOP_NO_BUFFER
-            if self.vm.iteration_stopped or result > DataAction.STOP_NO_BUFFER:
-                return DataAction.STOP_NO_BUFFER
-            return DataAction(result)
+    def _show_data(self, half: Half, data: Buffer, end_stream: bool) -> DataAction:
+        if half.buffers:
+            half.position.hold(data)
+            if self.http.is_destroyed:
+                return DataAction.STOP_AND_BUFFER  # Holding it was too much, and the stream has ended.
+        half.body = data
+        self._end_of_stream = end_stream
+        size = len(half.readable_body())
+        most = DataAction.STOP_NO_BUFFER
+        action = DataAction(self._call(f"on_{half.name}_body", size, int(end_stream), most=most))
+        half.buffers = action is DataAction.STOP_AND_BUFFER
+        if action is DataAction.CONTINUE:
+            half.body = None
+        return action
 
-    def _trailers_callback(self, name: str, trailers: HeaderMap) -> TrailersAction:
+    def _show_trailers(self, half: Half, trailers: HeaderMap) -> TrailersAction:
+        half.trailers = trailers
+        most = TrailersAction.STOP_ITERATION
+        action = TrailersAction(self._call(f"on_{half.name}_trailers", len(trailers), most=most))
+        if action is TrailersAction.CONTINUE:
+            half.trailers = None
+        return action
+
+    def _call(self, name: str, *arguments: int, most: int) -> int:
+        """Run a callback and return its answer, at most *most*, which is also what holds the stream best."""
+        when_failed = 0 if self._fails_open else most
         if self._is_failed():
-            return TrailersAction.CONTINUE if self._fails_open else TrailersAction.STOP_ITERATION
+            return when_failed
         if not self.vm.exports(name):
-            return TrailersAction.CONTINUE
+            return 0
         with self.vm.entry():
-            result = self.vm.call(self, name, len(trailers))
+            result = self.vm.call(self, name, *arguments)
             if self._is_failed():
-                return TrailersAction.CONTINUE if self._fails_open else TrailersAction.STOP_ITERATION
-            if self.vm.iteration_stopped or result != TrailersAction.CONTINUE:
-                return TrailersAction.STOP_ITERATION
-            return TrailersAction.CONTINUE
+                return when_failed
+            return most if self.vm.iteration_stopped else min(result, most)
 
     def _notify(self, name: str) -> None:
         if self.vm.failure is None and self.vm.exports(name):

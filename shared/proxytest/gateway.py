@@ -2,6 +2,7 @@
 
 import json as json_module
 from collections.abc import Callable, Mapping, MutableMapping
+from typing import TypedDict, Unpack
 
 from . import consistency
 from ._abi import Pairs
@@ -18,6 +19,17 @@ from .exchange import Received, Reply
 from .servers import HeadersLike, Server, ServerCall, as_pairs
 
 __all__ = ["Exchange", "Gateway", "NotEmulatedError"]
+
+
+class RequestParts(TypedDict, total=False):
+    """What a whole request may have beyond method and path."""
+
+    headers: HeadersLike | None
+    json: object
+    body: bytes
+    chunks: tuple[bytes, ...]
+    trailers: HeadersLike | None
+    worker: int
 
 
 class NotEmulatedError(Exception):
@@ -240,32 +252,13 @@ class Gateway:
             exchange.finish(trailers)
         return exchange
 
-    def get(self, path: str, *, headers: HeadersLike | None = None, worker: int = 0) -> Exchange:
-        """Send a GET request."""
-        return self.request("GET", path, headers=headers, worker=worker)
+    def get(self, path: str, **parts: Unpack[RequestParts]) -> Exchange:
+        """Send a GET request; *parts* are those of `request`."""
+        return self.request("GET", path, **parts)
 
-    def post(
-        self,
-        path: str,
-        *,
-        headers: HeadersLike | None = None,
-        json: object = None,
-        body: bytes = b"",
-        chunks: tuple[bytes, ...] = (),
-        trailers: HeadersLike | None = None,
-        worker: int = 0,
-    ) -> Exchange:
-        """Send a POST request."""
-        return self.request(
-            "POST",
-            path,
-            headers=headers,
-            json=json,
-            body=body,
-            chunks=chunks,
-            trailers=trailers,
-            worker=worker,
-        )
+    def post(self, path: str, **parts: Unpack[RequestParts]) -> Exchange:
+        """Send a POST request; *parts* are those of `request`."""
+        return self.request("POST", path, **parts)
 
     def advance(self, seconds: float) -> None:
         """Let time pass: timers, timeouts and ticks happen. On a real host this takes as long as it says."""
