@@ -10,7 +10,8 @@ request. A rule matches by
 
 - `_match_route_`: the name of the route; together with `_match_service_` both must match;
 - else `_match_domain_`: the host without its port: `a.example.com`, `*.example.com`, `example.*`;
-- else `_match_service_`: the service of the route's cluster: `name.dns`, `name.static:80`;
+- else `_match_service_`: the service of the route's cluster: `name.dns`, `name.static:80`; where clusters are
+  not called as Higress calls them, the cluster's name;
 - else `_match_route_prefix_`: the beginning of the name of the route.
 
 `_plugin_id_` only marks the lines in the log. The semantics are those of the rule matcher in Higress'
@@ -42,7 +43,7 @@ class Destination(Protocol):
 
     @property
     def cluster_name(self) -> str | None:
-        """The cluster of the route, such as `outbound|443||llm.internal.dns`."""
+        """The cluster of the route, such as `outbound|443||llm.internal.dns`, or `openai` without Higress."""
 
     @property
     def authority(self) -> str | None:
@@ -162,9 +163,14 @@ def _without_port(authority: str) -> str:
 
 
 def _serves(cluster: str | None, services: tuple[str, ...]) -> bool:
-    """Compare with the port and the name in a cluster such as `outbound|443||llm.internal.dns`."""
-    parts = (cluster or "").split("|")
-    if len(parts) != 4:
+    """Compare with the port and the name in a cluster such as `outbound|443||llm.internal.dns`.
+
+    A cluster that is not called so, as in an Envoy without Higress, is a service by its whole name.
+    """
+    if cluster is None:
         return False
+    parts = cluster.split("|")
+    if len(parts) != 4:
+        return cluster in services
     _, port, _, name = parts
     return name in services or f"{name}:{port}" in services

@@ -51,7 +51,11 @@ def one_rule(**match: object) -> dict[str, Any]:
         ({"_match_service_": ["x.dns"]}, To(cluster_name="outbound|443||x.dns"), True),
         ({"_match_service_": ["x.dns:443"]}, To(cluster_name="outbound|443||x.dns"), True),
         ({"_match_service_": ["x.dns:80"]}, To(cluster_name="outbound|443||x.dns"), False),
-        ({"_match_service_": ["x.dns"]}, To(cluster_name="x.dns"), False),
+        # ... or, where there is no Higress, that is the cluster.
+        ({"_match_service_": ["y", "openai"]}, To(cluster_name="openai"), True),
+        ({"_match_service_": ["openai"]}, To(cluster_name="openai-eu"), False),
+        ({"_match_service_": ["openai:443"]}, To(cluster_name="openai"), False),
+        ({"_match_service_": ["openai"]}, To(cluster_name="outbound|443||openai"), True),
         ({"_match_service_": ["x.dns"]}, To(), False),
         # A route and a service must both match ...
         (
