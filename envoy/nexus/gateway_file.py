@@ -22,18 +22,20 @@ from .reading import Section, YamlFile
 
 __all__ = ["read_gateway"]
 
-_NAME = r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")
 _NAME_EXPECTED = "a name of lower-case letters, digits, '-', '_' and '.'"
 # As Higress and Kubernetes call routes, so that one `ingress` rule can hold on both hosts.
-_ROUTE_NAME = r"[A-Za-z0-9]([A-Za-z0-9_./-]{0,251}[A-Za-z0-9])?"
+_ROUTE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_./-]{0,251}[A-Za-z0-9])?")
 _ROUTE_NAME_EXPECTED = "a name of letters, digits, '-', '_', '.' and '/'"
-_HOST = r"[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?")
 _HOST_EXPECTED = "an IP address or a host name"
-_DOMAIN = r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
-_PATH_PREFIX = r"(/[A-Za-z0-9._~-]+)*"
+_DOMAIN = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_ROUTE_PATH = re.compile(f"/|{_PATH_PREFIX.pattern}")
+_ABSOLUTE_PATH = re.compile("/.+")
 _PATH_EXPECTED = "a path as '/v1', with no '/' at its end"
 # Upper case, as variables of an environment are written: a key put here by mistake is none of that.
-_VARIABLE = r"[A-Z_][A-Z0-9_]*"
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _HIGHEST_PORT = 65535
 _DAY_S = 86_400
 _DEFAULT_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
@@ -63,8 +65,8 @@ def read_gateway(path: Path) -> Gateway:
         ),
         limits=_read_limits(root.section("limits")),
         access_log=root.choice("access_log", "none", among=("none", "stdout")),
-        module=_resolve(directory, root.text("module", "../build/ai-nexus.wasm")),
-        plugins=_resolve(directory, root.text("plugins", "plugins")),
+        module=_resolve(directory, root.text("module", default="../build/ai-nexus.wasm")),
+        plugins=_resolve(directory, root.text("plugins", default="plugins")),
         routes=_read_routes(root),
         catalog=_resolve(directory, catalog) if catalog else None,
     )
@@ -84,7 +86,7 @@ def _read_listeners(root: Section) -> tuple[Listener, ...]:
     for section in root.sections("listeners", required=True):
         listeners.append(
             Listener(
-                name=section.text("name", "http", pattern=_NAME, expected=_NAME_EXPECTED),
+                name=section.text("name", _NAME, _NAME_EXPECTED, "http"),
                 address=_read_ip_address(section, "address"),
                 port=section.required_integer("port", at_least=1, at_most=_HIGHEST_PORT),
             )
@@ -106,8 +108,8 @@ def _read_providers(root: Section, directory: Path) -> tuple[Provider, ...]:
 
 
 def _read_provider(section: Section, directory: Path) -> Provider:
-    name = section.text("name", pattern=_NAME, expected=_NAME_EXPECTED)
-    host = section.text("host", pattern=_HOST, expected=_HOST_EXPECTED)
+    name = section.text("name", _NAME, _NAME_EXPECTED)
+    host = section.text("host", _HOST, _HOST_EXPECTED)
     tls = _read_tls(section.section("tls"), host) if "tls" in section else None
     section.ignore("tls")
     bounds = {"at_least": 1, "at_most": _HIGHEST_PORT}
@@ -116,7 +118,7 @@ def _read_provider(section: Section, directory: Path) -> Provider:
         host=host,
         port=section.integer("port", 443, **bounds) if tls else section.required_integer("port", **bounds),
         tls=tls,
-        path_prefix=section.text("path_prefix", "/v1", pattern=_PATH_PREFIX, expected=_PATH_EXPECTED),
+        path_prefix=section.text("path_prefix", _PATH_PREFIX, _PATH_EXPECTED, "/v1"),
         key=_read_key(section, directory),
         service=section.optional_text("service"),
     )
@@ -132,7 +134,7 @@ def _read_key(section: Section, directory: Path) -> Key | None:
                 "name the variable that holds it under key_env, or its file under key_file",
             )
     variable = section.optional_text(
-        "key_env", pattern=_VARIABLE, expected="the name of an environment variable, in upper case"
+        "key_env", _VARIABLE, "the name of an environment variable, in upper case"
     )
     file = section.optional_text("key_file", expected="the path of a file that holds the key")
     if variable and file:
@@ -145,8 +147,8 @@ def _read_key(section: Section, directory: Path) -> Key | None:
 def _read_tls(section: Section, host: str) -> Tls:
     name = None if is_ip_address(host) else host
     return Tls(
-        sni=section.text("sni", name, pattern=_HOST, expected="a host name"),
-        ca_file=section.text("ca_file", _DEFAULT_CA_FILE, pattern=r"/.+", expected="an absolute path"),
+        sni=section.text("sni", _HOST, "a host name", name),
+        ca_file=section.text("ca_file", _ABSOLUTE_PATH, "an absolute path", _DEFAULT_CA_FILE),
     )
 
 
@@ -166,12 +168,10 @@ def _read_route(section: Section) -> Route:
     domains = section.strings("domains", ())
     for index, domain in enumerate(domains):
         _check_domain(section, f"domains[{index}]", domain)
-    prefix = section.text(
-        "path_prefix", "/", pattern=f"/|{_PATH_PREFIX}", expected=f"'/', or {_PATH_EXPECTED}"
-    )
+    prefix = section.text("path_prefix", _ROUTE_PATH, f"'/', or {_PATH_EXPECTED}", "/")
     timeouts = section.section("timeouts")
     return Route(
-        name=section.text("name", pattern=_ROUTE_NAME, expected=_ROUTE_NAME_EXPECTED),
+        name=section.text("name", _ROUTE_NAME, _ROUTE_NAME_EXPECTED),
         path_prefix=prefix,
         domains=domains,
         provider=section.optional_text("provider"),
@@ -194,14 +194,14 @@ def _read_limits(section: Section) -> Limits:
 
 
 def _read_ip_address(section: Section, key: str) -> str:
-    address = section.text(key, "127.0.0.1")
+    address = section.text(key, default="127.0.0.1")
     if not is_ip_address(address):
         section.problem(key, f"expected an IP address, got the string {address!r}")
     return address
 
 
 def _check_domain(section: Section, key: str, domain: str) -> None:
-    if not re.fullmatch(_DOMAIN, domain):
+    if not _DOMAIN.fullmatch(domain):
         expected = "a host name in lower case and without port, or '*.' and the end of one"
         section.problem(key, f"expected {expected}, got the string {domain!r}")
 

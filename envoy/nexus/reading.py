@@ -14,6 +14,7 @@ import yaml
 
 from aigateway.config import ConfigError, Problem, Reader
 
+_ANY: Final = re.compile(".+", re.DOTALL)
 _ANY_TEXT: Final = "a non-empty string"
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 
@@ -43,9 +44,6 @@ class DescriptionError(ValueError):
 class Section(Reader):
     """One mapping of a file, read key by key."""
 
-    def __contains__(self, key: str) -> bool:
-        return self._values.get(key) is not None
-
     @property
     def values(self) -> Mapping[str, object]:
         """Everything in the mapping, read or not."""
@@ -54,38 +52,32 @@ class Section(Reader):
     def text(
         self,
         key: str,
-        default: str | None = None,
-        *,
-        pattern: str = r".+",
+        form: re.Pattern[str] = _ANY,
         expected: str = _ANY_TEXT,
+        default: str | None = None,
     ) -> str:
-        """Read a string that matches *pattern* as a whole; without a *default* the key is required."""
-        value = self._take(key)
-        if value is None and default is not None:
-            return default
-        if isinstance(value, str) and re.fullmatch(pattern, value):
-            return value
-        return self._wrong(key, expected, value, default or "")
+        """Read a string of a *form*; without a *default* the key is required."""
+        return super().text(key, form, expected, default)
 
-    def optional_text(self, key: str, *, pattern: str = r".+", expected: str = _ANY_TEXT) -> str | None:
+    def optional_text(self, key: str, form: re.Pattern[str] = _ANY, expected: str = _ANY_TEXT) -> str | None:
         """Read a string as `text` does, or None when there is none."""
-        return self.text(key, "", pattern=pattern, expected=expected) or None
+        return self.text(key, form, expected, "") or None
 
     def required_integer(self, key: str, *, at_least: int, at_most: int) -> int:
         """Read a whole number that must be there."""
         if key in self:
             return self.integer(key, at_least, at_least=at_least, at_most=at_most)
         expected = f"a whole number from {at_least} to {at_most}"
-        return self._wrong(key, expected, self._take(key), at_least)
+        return self._wrong(key, expected, self.value(key), at_least)
 
     def section(self, key: str) -> "Section":
         """Read a nested mapping; an absent one reads as empty."""
-        value = self._take(key)
+        value = self.value(key)
         return self._nest(key, {} if value is None else value)
 
     def sections(self, key: str, *, required: bool = False) -> list["Section"]:
         """Read a list of mappings; a *required* one has at least one."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None and not required:
             return []
         if not isinstance(value, list) or (required and not value):
@@ -98,7 +90,7 @@ class Section(Reader):
 
     def document(self, key: str) -> dict[str, object]:
         """Read a nested mapping as it stands: it is JSON that somebody else will understand."""
-        value = self._take(key)
+        value = self.value(key)
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -112,7 +104,7 @@ class Section(Reader):
     def ignore(self, *keys: str) -> None:
         """Accept *keys* without reading them."""
         for key in keys:
-            self._take(key)
+            self.value(key)
 
     def problem(self, key: str, message: str) -> None:
         """Note what only the caller can see to be wrong with *key*, or with the whole section for ""."""

@@ -123,12 +123,12 @@ class Stack:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as started:
-            self._directory = LiveDirectory(started.enter_context(private_directory()) / "envoy")
+            self.directory = LiveDirectory(started.enter_context(private_directory()) / "envoy")
             self._publish(self.gateway, self._plugins)
             names = [provider.name for provider in self.gateway.providers]
             command = providers_command(self._providers_port, names)
             self.providers_process = self._start(started, "the fake providers", command)
-            config = self._directory.path / BOOTSTRAP
+            config = self.directory.path / BOOTSTRAP
             command = envoy_command(
                 self._envoy_binary, config, workers=self._workers, log_level=self._log_level
             )
@@ -179,11 +179,11 @@ class Stack:
 
     def settle(self) -> None:
         """Let go of what earlier changes have left for a while; call it now and then."""
-        self._directory.settle()
+        self.directory.settle()
 
     def _publish(self, gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Publication:
         edition = edition_of(gateway.module, plugins)
-        return self._directory.publish(render_files(gateway, plugins, self._directory.path, edition=edition))
+        return self.directory.publish(render_files(gateway, plugins, self.directory.path, edition=edition))
 
     def _start(
         self,

@@ -4,6 +4,7 @@ The keys are those of ``extensions.higress.io/v1alpha1``. What only Higress need
 from) is accepted and left alone.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,9 @@ PHASES = ("AUTHN", "AUTHZ", "STATS", "UNSPECIFIED_PHASE")
 """The phases in the order in which a request meets them."""
 
 _FAIL_STRATEGIES: tuple[FailStrategy, ...] = ("FAIL_OPEN", "FAIL_CLOSE", "FAIL_RELOAD")
-_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_API_VERSION = "extensions.higress.io/v1alpha1"
+_KIND = "WasmPlugin"
 _RULES = "_rules_"
 _MATCHERS = {"ingress": "_match_route_", "domain": "_match_domain_", "service": "_match_service_"}
 _PULLING = ("url", "sha256", "imagePullPolicy", "imagePullSecret")
@@ -138,12 +141,10 @@ def read_plugin(path: Path) -> WasmPlugin | None:
     file = YamlFile(path)
     root = file.root
     document = root.values
-    root.text(
-        "apiVersion", pattern=r"extensions\.higress\.io/v1alpha1", expected="extensions.higress.io/v1alpha1"
-    )
-    root.text("kind", pattern="WasmPlugin", expected="WasmPlugin")
+    root.text("apiVersion", re.compile(re.escape(_API_VERSION)), _API_VERSION)
+    root.text("kind", re.compile(_KIND), _KIND)
     metadata = root.section("metadata")
-    name = metadata.text("name", pattern=_NAME, expected="a name of lower-case letters, digits, '-' and '.'")
+    name = metadata.text("name", _NAME, "a name of lower-case letters, digits, '-' and '.'")
     metadata.ignore("namespace", "labels", "annotations")
     spec = root.section("spec")
     spec.ignore(*_PULLING)
