@@ -68,6 +68,7 @@ def _top(context: "Context", name: str) -> "Value | Branch | None":
     branches: dict[str, Callable[[Context, HttpStream], Branch]] = {
         "request": _request,
         "response": _response,
+        "upstream": _upstream,
         "xds": _xds,
         "filter_state": _filter_state,
     }
@@ -120,6 +121,10 @@ def _response(context: "Context", stream: "HttpStream") -> Branch:
         "size": stream.response_body_size,
         "flags": stream.response_flags,
     }
+
+
+def _upstream(context: "Context", stream: "HttpStream") -> Branch:
+    return {"request_attempt_count": int(stream.upstream_started)}
 
 
 def _xds(context: "Context", stream: "HttpStream") -> Branch:

@@ -153,6 +153,37 @@ SCENARIOS = (
         "request_headers: prop cluster_name & prop route_name",
     ),
     Scenario(
+        "property/of the attempt",
+        "; ".join(
+            f"{callback}: prop upstream.request_attempt_count"
+            for callback in (
+                "request_headers",
+                "request_body",
+                "response_headers",
+                "response_body",
+                "log",
+                "done",
+            )
+        ),
+        (head("POST", "/p"), body(b"abc", end=True), *_SSE),
+    ),
+    Scenario(
+        "property/of the attempt without a route",
+        "request_headers: set 0 :path none; log: prop upstream.request_attempt_count",
+        GET,
+    ),
+    Scenario(
+        "property/of the attempt when a filter answers",
+        "request_headers: reply 403 no; response_headers: prop upstream.request_attempt_count; "
+        "log: prop upstream.request_attempt_count",
+        (head("GET", "/p", end=True),),
+    ),
+    Scenario(
+        "property/of the attempt when the server closes",
+        "response_headers: prop upstream.request_attempt_count; log: prop upstream.request_attempt_count",
+        (head("GET", "/p", end=True), server_closes()),
+    ),
+    Scenario(
         "property/of the plugin",
         "request_headers: prop plugin_name & prop plugin_root_id; log: prop plugin_name",
     ),
