@@ -59,7 +59,7 @@ class TuningLimits:
     """How many scores the threshold is a quantile of."""
     min_samples: int = 50
     """With fewer scores an initial threshold decides; without one, the right share of all requests passes."""
-    gain: float = 0.02
+    gain: float = 0.03
     """By how much the wanted share changes for each request of debt."""
     max_step: float = 0.05
     """By how much the threshold moves from one request to the next at most."""
