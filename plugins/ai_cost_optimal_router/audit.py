@@ -137,7 +137,7 @@ def _candidate(number: int, market: Market, scene: Scene) -> Mapping[str, object
         "output_nano_usd": market.output_prices[number],
         "expected_output_tokens": scene.outputs.expected[number],
         "quality": market.qualities[number],
-        "latency_ms": scene.latencies.ms[number],
+        "latency_ms": scene.latencies.ms(number),
     }
 
 

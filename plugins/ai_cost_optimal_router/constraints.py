@@ -125,7 +125,7 @@ class Constraints:
         """
         excluded: dict[str, int] = {}
         limit, budget = policy.max_cost_nano_usd, situation.budget_nano_usd
-        if limit is None and budget is None:
+        if not models or (limit is None and budget is None):
             return models, excluded
         if limit is not None and self._dearest(situation, models, outputs) > limit:
             numbers = self._market.members(models)

@@ -21,6 +21,8 @@ __all__ = ["Expectation", "LatencyRule", "LatencyView", "Market", "Outputs", "ou
 _REMEMBERED: Final = 1024
 """Results of one kind that are kept; more are begun anew, so that strange requests cannot fill the memory."""
 
+_REMEMBERED_OUTPUTS: Final = 64
+
 _STEPS_PER_DOUBLING: Final = 8
 
 
@@ -60,11 +62,26 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatencyView:
-    """What latency each model is taken to have at some time."""
+    """What latency models are taken to have at some time.
 
-    ms: Sequence[float]
+    Models that cannot but have the same latency are a group: those of one provider, but for each model that
+    is measured by itself.
+    """
+
+    group_of: Sequence[int]
+    """The group of each model."""
+    groups: Sequence[int]
+    """The models of each group, as a set."""
+    group_ms: Sequence[float]
+    """The latency of each group."""
+    alone: int
+    """The models that are groups of their own, as a set."""
     stale: int
     """The models of which nothing recent is known while something is known of others."""
+
+    def ms(self, number: int) -> float:
+        """Return the latency of a model."""
+        return self.group_ms[self.group_of[number]]
 
 
 class Market:
@@ -82,7 +99,7 @@ class Market:
             max(model.prices.input, model.prices.cache_write) for model in models
         )
         self.output_limits: Final = tuple(model.max_output_tokens for model in models)
-        names = sorted({model.provider for model in models})
+        self._provider_names = names = sorted({model.provider for model in models})
         self.providers: Final = tuple(names.index(model.provider) for model in models)
         self.of_provider: Final = tuple(
             self.where(lambda model, name=name: model.provider == name)  # type: ignore[misc]
@@ -104,9 +121,10 @@ class Market:
         self._members: dict[int, tuple[int, ...]] = {}
         self._learnt: Mapping[str, Mapping[str, float]] | None = None
         self._outputs: dict[str, Outputs] = {}
+        self._all_outputs: dict[tuple[int, ...], Outputs] = {}
         self._measured: Mapping[str, LatencyStats] | None = None
         self._latency_step = -1
-        self._latencies = LatencyView((), 0)
+        self._latencies = self._view({}, 0.0)
 
     def where(self, holds: Callable[[Model], bool]) -> int:
         """Return the set of models for which something holds."""
@@ -208,7 +226,7 @@ class Market:
         """
         if learnt is not self._learnt:
             if learnt != self._learnt:
-                self._outputs = {}
+                self._outputs.clear()
             self._learnt = learnt
         found = self._outputs.get(domain)
         if found is None:
@@ -230,7 +248,14 @@ class Market:
         for number, limit in enumerate(self.output_limits):
             if limit is not None and limit < expected[number]:
                 expected[number] = limit
-        return Outputs(expected, sorted(set(expected)))
+        # Whoever remembers something by an `Outputs` remembers it as long as this one is the same.
+        place = tuple(expected)
+        found = self._all_outputs.get(place)
+        if found is None:
+            if len(self._all_outputs) >= _REMEMBERED_OUTPUTS:
+                self._all_outputs.clear()
+            found = self._all_outputs[place] = Outputs(place, sorted(set(place)))
+        return found
 
     def costs(
         self, numbers: Iterable[int], prompt_tokens: int, max_tokens: int | None, outputs: Outputs
@@ -266,23 +291,32 @@ class Market:
             if value is None:
                 continue
             age_s = max(0.0, now_s - stats.updated_s)
-            trust = 0.5 ** (age_s / rule.half_life_s) * stats.samples / (stats.samples + rule.prior_samples)
-            known[key] = value, trust
+            trust = math.pow(0.5, age_s / rule.half_life_s) * stats.samples
+            known[key] = value, trust / (stats.samples + rule.prior_samples)
             if age_s <= rule.half_life_s:
                 fresh.add(key)
-        if not known:
-            return LatencyView((rule.assumed_ms,) * self.count, 0)
-        values = sorted(value for value, _ in known.values())
+        values = sorted(value for value, _ in known.values()) or [rule.assumed_ms]
         median = values[(len(values) - 1) // 2]
         taken = {key: median + trust * (value - median) for key, (value, trust) in known.items()}
-        ms: list[float] = []
-        stale = 0
-        for number, model in enumerate(self.models):
-            key = model.key if model.key in taken else model.provider
-            ms.append(taken.get(key, median))
-            if key not in fresh:
-                stale |= 1 << number
-        return LatencyView(ms, stale if fresh else 0)
+        keys = list(self._provider_names)
+        groups = list(self.of_provider)
+        group_of: Sequence[int] = self.providers
+        alone = [number for key in known if (number := self._number_of.get(key)) is not None]
+        if alone:
+            group_of = list(group_of)
+            for number in alone:
+                groups[group_of[number]] ^= 1 << number
+                group_of[number] = len(keys)
+                keys.append(self.keys[number])
+                groups.append(1 << number)
+        stale = [models for key, models in zip(keys, groups, strict=True) if key not in fresh]
+        return LatencyView(
+            group_of=group_of,
+            groups=groups,
+            group_ms=[taken.get(key, median) for key in keys],
+            alone=sum(1 << number for number in alone),
+            stale=sum(stale) if fresh else 0,
+        )
 
 
 def _sets(pairs: Iterable[tuple[str, int]]) -> Mapping[str, int]:

@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from operator import gt, lt
 from typing import Final
 
-__all__ = ["WANTED", "needed", "pick", "prompt_cell", "unbeaten"]
+__all__ = ["WANTED", "needed", "needed_in_groups", "pick", "prompt_cell", "unbeaten"]
 
 WANTED: Final = 4
 """A choice and three fallbacks."""
 
 
-def prompt_cell(prompt_tokens: int) -> tuple[int, int]:
-    """Return the least and the greatest count of tokens in the cell that holds this one: a power of two."""
-    bits = prompt_tokens.bit_length()
+def prompt_cell(bits: int) -> tuple[int, int]:
+    """Return the least and the greatest of the numbers that have so many bits."""
     return (1 << bits) >> 1, (1 << bits) - 1
 
 
@@ -53,30 +52,53 @@ def needed(keys: Sequence[Sequence[int]], providers: Sequence[int]) -> list[int]
     with fewer providers than that also if fewer than `WANTED` models are better. Being beaten at all corners
     carries over from one model to the next, so it is enough to look at those that were kept.
     """
-    first = keys[0]
     all_providers = set(providers)
     few_providers = len(all_providers) < WANTED
-    kept: list[int] = []
-    kept_keys: list[tuple[int, tuple[int, ...]]] = []
+    # Sorted by the first corner, so that nobody is beaten by one that comes later.
+    entries = sorted(zip(*keys, providers, range(len(providers)), strict=True))
+    corners = len(keys)
+    kept: list[tuple[int, ...]] = []
     bar: tuple[int, ...] | None = None
-    for position in sorted(range(len(first)), key=first.__getitem__):
-        corners = tuple([at[position] for at in keys])
+    for entry in entries:
         # What is behind the bar at every corner is behind enough of those kept; nearly all are.
-        if bar is not None and all(map(gt, corners, bar)):
+        if bar is not None and all(map(gt, entry, bar)):
             continue
-        provider = providers[position]
-        better = [other for other, ahead in kept_keys if all(map(lt, ahead, corners))]
+        provider = entry[corners]
+        better = [other[corners] for other in kept if all(map(lt, other[:corners], entry))]
         if few_providers:
             drop = provider in better and len(better) >= WANTED
         else:
             drop = provider in better or len(set(better)) >= WANTED
         if drop:
             continue
-        kept.append(position)
-        kept_keys.append((provider, corners))
+        kept.append(entry)
         if bar is None:
-            bar = _bar(kept_keys, all_providers if few_providers else None)
-    return sorted(kept)
+            bar = _bar(kept, corners, all_providers if few_providers else None)
+    return sorted(entry[-1] for entry in kept)
+
+
+def needed_in_groups(keys: Sequence[Sequence[int]], groups: Sequence[int], few_providers: bool) -> list[int]:
+    """Return the positions of the models that can be needed whatever is added to the keys of whole groups.
+
+    All models of a group are of one provider. So who is beaten by another of its group is not the best of
+    its provider; with *few_providers*, fewer than `WANTED`, that does not yet mean it is not needed.
+    """
+    enough = WANTED if few_providers else 1
+    kept: dict[int, list[tuple[int, ...]]] = {}
+    positions: list[int] = []
+    corners = len(keys)
+    for entry in sorted(zip(*keys, groups, range(len(groups)), strict=True)):
+        rivals = kept.setdefault(entry[corners], [])
+        better = 0
+        for rival in rivals:
+            if all(map(lt, rival, entry)):
+                better += 1
+                if better == enough:
+                    break
+        else:
+            rivals.append(entry[:corners])
+            positions.append(entry[-1])
+    return sorted(positions)
 
 
 def unbeaten(keys: Sequence[Sequence[int]]) -> list[int]:
@@ -90,19 +112,19 @@ def unbeaten(keys: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _bar(
-    kept: Sequence[tuple[int, tuple[int, ...]]], all_providers: set[int] | None
+    kept: Sequence[tuple[int, ...]], corners: int, all_providers: set[int] | None
 ) -> tuple[int, ...] | None:
     """Find keys behind which nothing is needed, once enough models were kept.
 
     With *all_providers*, the few that there are, that takes a model of each of them.
     """
     best: dict[int, tuple[int, ...]] = {}
-    for provider, corners in kept:
-        best.setdefault(provider, corners)
+    for entry in kept:
+        best.setdefault(entry[corners], entry[:corners])
     if all_providers is None:
         ahead = list(best.values())
         enough = len(best) >= WANTED
     else:
-        ahead = [corners for _, corners in kept]
+        ahead = [entry[:corners] for entry in kept]
         enough = len(kept) >= WANTED and len(best) == len(all_providers)
     return tuple(map(max, *ahead)) if enough else None

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from aigateway.config import Reader
 
@@ -26,16 +26,17 @@ class _BanditTerms:
     """The share of cost in the score; the rest is the sampled chance of success."""
     prior_mass: float = 10.0
     """How many answers the quality in the catalog is worth as evidence."""
-    arms: int = 8
+    arms: int = 6
     """Models among which samples are drawn."""
 
     def posterior(self, quality: float, evidence: Evidence) -> tuple[float, float]:
-        """Give the parameters of the Beta distribution of a model's chance of success."""
-        # Nobody is taken to be perfect, nor hopeless: both parameters must be above 0.
-        mean = min(max(quality, 0.01), 0.99)
+        """Give the parameters of the Beta distribution of a model's chance of success.
+
+        Before anything is known any chance is as likely as any other, so both begin at 1.
+        """
         return (
-            self.prior_mass * mean + evidence.successes,
-            self.prior_mass * (1 - mean) + evidence.failures,
+            1 + self.prior_mass * quality + evidence.successes,
+            1 + self.prior_mass * (1 - quality) + evidence.failures,
         )
 
     def score(self, chance: float, cost: int, cheapest: int, dearest: int) -> float:
@@ -51,6 +52,8 @@ class _BanditOrder(Order):
         super().__init__(market)
         self._terms = terms
         self._arms: dict[int, Sequence[int]] = {}
+        self._evidence: Mapping[str, Mapping[str, Evidence]] = {}
+        self._posteriors: dict[tuple[int, str], Sequence[tuple[float, float]]] = {}
 
     def rank(self, models: int, scene: Scene) -> Sequence[int]:
         """Draw a chance of success for each arm, and order by it and by cost."""
@@ -58,15 +61,21 @@ class _BanditOrder(Order):
         arms = self._arms_of(models)
         costs = market.costs(arms, situation.prompt_tokens, situation.max_tokens, scene.outputs)
         cheapest, dearest = min(costs), max(costs)
-        known = scene.knowledge.evidence.get(situation.domain, {})
+        drawn: list[float] = []
+
+        def note() -> float:
+            number = draw()
+            drawn.append(number)
+            return number
+
         notes = cast(dict[int, _Sample], scene.notes.setdefault("bandit", {}))
         scored = []
-        for number, cost in zip(arms, costs, strict=True):
-            evidence = known.get(market.keys[number], _NO_EVIDENCE)
-            successes, failures = terms.posterior(market.qualities[number], evidence)
-            drawn: list[float] = []
-            chance = sample_beta(successes, failures, _noting(draw, drawn))
-            notes[number] = successes, failures, drawn
+        for number, cost, (successes, failures) in zip(
+            arms, costs, self._posteriors_of(models, scene), strict=True
+        ):
+            first = len(drawn)
+            chance = sample_beta(successes, failures, note)
+            notes[number] = successes, failures, drawn, first, len(drawn)
             scored.append((terms.score(chance, cost, cheapest, dearest), number))
         scored.sort()
         return [number for _, number in scored]
@@ -90,6 +99,23 @@ class _BanditOrder(Order):
             self._arms[models] = arms
         return arms
 
+    def _posteriors_of(self, models: int, scene: Scene) -> Sequence[tuple[float, float]]:
+        """Give the distribution of each arm."""
+        evidence, domain = scene.knowledge.evidence, scene.situation.domain
+        if evidence is not self._evidence:
+            self._evidence = evidence
+            self._posteriors.clear()
+        found = self._posteriors.get((models, domain))
+        if found is None:
+            if len(self._posteriors) >= _REMEMBERED:
+                self._posteriors.clear()
+            market, known = self.market, evidence.get(domain, {})
+            found = self._posteriors[models, domain] = [
+                self._terms.posterior(market.qualities[i], known.get(market.keys[i], _NO_EVIDENCE))
+                for i in self._arms_of(models)
+            ]
+        return found
+
     def terms(self, models: int, scene: Scene) -> JsonObject:
         """Give the weights, and between what costs the share of cost was taken."""
         situation = scene.situation
@@ -106,8 +132,8 @@ class _BanditOrder(Order):
         """Give the distribution of each, and the random numbers that were drawn for it."""
         notes = cast(Mapping[int, _Sample], scene.notes["bandit"])
         return [
-            {"successes": successes, "failures": failures, "draws": drawn}
-            for successes, failures, drawn in (notes[number] for number in numbers)
+            {"successes": successes, "failures": failures, "draws": drawn[first:end]}
+            for successes, failures, drawn, first, end in (notes[number] for number in numbers)
         ]
 
     @classmethod
@@ -127,46 +153,35 @@ class _BanditOrder(Order):
         return scores
 
 
-_Sample = tuple[float, float, list[float]]
-
-
-def _noting(draw: Draw, into: list[float]) -> Draw:
-    """Draw as before, and keep what was drawn."""
-
-    def note() -> float:
-        drawn = draw()
-        into.append(drawn)
-        return drawn
-
-    return note
+_Sample: TypeAlias = tuple[float, float, Sequence[float], int, int]
+"""Successes, failures, and where in all the numbers that were drawn those of one model begin and end."""
 
 
 def sample_beta(successes: float, failures: float, draw: Draw) -> float:
-    """Draw from the Beta distribution with these parameters, both above 0."""
-    first = _sample_gamma(successes, draw)
-    second = _sample_gamma(failures, draw)
-    return first / (first + second) if first > 0 else 0.0
+    """Draw from the Beta distribution with these parameters, both of at least 1."""
+    # Two independent normal numbers, after Box and Muller.
+    radius, angle = math.sqrt(-2 * math.log(1 - draw())), math.tau * draw()
+    first = _gamma(successes, radius * math.cos(angle), draw)
+    return first / (first + _gamma(failures, radius * math.sin(angle), draw))
 
 
-def _sample_gamma(shape: float, draw: Draw) -> float:
-    """Draw from the Gamma distribution of scale 1.
+def _gamma(shape: float, normal: float, draw: Draw) -> float:
+    """Make a number of the Gamma distribution of scale 1 from a normal one; *shape* is at least 1.
 
     The method is that of Marsaglia and Tsang, "A simple method for generating gamma variables", ACM
-    Transactions on Mathematical Software 26 (2000); below 1 with their boost. Normal variables come from
-    the transform of Box and Muller.
+    Transactions on Mathematical Software 26 (2000). It seldom needs a second normal number.
     """
-    if shape < 1:
-        return _sample_gamma(shape + 1, draw) * math.pow(1 - draw(), 1 / shape)
     d = shape - 1 / 3
     c = 1 / math.sqrt(9 * d)
     while True:
-        x = math.sqrt(-2 * math.log(1 - draw())) * math.cos(math.tau * draw())
-        v = (1 + c * x) ** 3
-        if v <= 0:
-            continue
-        u = 1 - draw()
-        if u < 1 - 0.0331 * x**4 or math.log(u) < x * x / 2 + d * (1 - v + math.log(v)):
-            return d * v
+        v = 1 + c * normal
+        if v > 0:
+            v = v * v * v
+            square = normal * normal
+            u = 1 - draw()
+            if u < 1 - 0.0331 * square * square or math.log(u) < square / 2 + d * (1 - v + math.log(v)):
+                return d * v
+        normal = math.sqrt(-2 * math.log(1 - draw())) * math.cos(math.tau * draw())
 
 
 @dataclass(frozen=True, slots=True)

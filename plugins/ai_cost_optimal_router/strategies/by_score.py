@@ -6,12 +6,13 @@ are integers, so that the order of two models never depends on rounding.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from aigateway.config import Reader
+from aigateway.money import NANO_USD_PER_USD
 
 from ..market import LatencyView, Market, Outputs, output_cell
-from ..shortlist import needed, prompt_cell, unbeaten
+from ..shortlist import WANTED, needed, needed_in_groups, prompt_cell, unbeaten
 from .strategy import JsonObject, Known, Offer, Order, Plan, Scene, Stage, Strategy
 
 __all__ = ["Balanced", "CostOptimal", "LatencyAware"]
@@ -22,6 +23,12 @@ _SMALL: Final = 16
 _REMEMBERED: Final = 2048
 """Shortlists that are kept."""
 
+_REMEMBERED_BESTS: Final = 64
+"""Qualities of the best model that are kept."""
+
+_USES_THAT_PAY: Final = 3
+"""A shortlist is worth making for a cell that is used so often while latencies stay as they are."""
+
 _PARTS: Final = 1_000_000
 """Shares of quality and latency are counted in millionths, weights too."""
 
@@ -30,8 +37,15 @@ class _Cell(NamedTuple):
     """The models that can matter for any size of request within a cell."""
 
     numbers: Sequence[int]
-    extremes: Sequence[int] | None
-    """Those that can be the cheapest or the dearest; `None`: look at all *numbers*."""
+    ends: Sequence[int]
+    """Those that can be the cheapest or the dearest, for orders that ask for them."""
+
+
+_Corner: TypeAlias = tuple[int, int | None]
+"""Tokens of the prompt, and the limit of the output."""
+
+_Place: TypeAlias = tuple[int, Outputs, int, int]
+"""A set of models, and a cell of sizes."""
 
 
 class _LinearOrder(Order):
@@ -39,76 +53,77 @@ class _LinearOrder(Order):
 
     def __init__(self, market: Market) -> None:
         super().__init__(market)
-        self._cells: dict[tuple[int, Outputs, int, int], _Cell] = {}
+        self._cells: dict[_Place, _Cell] = {}
 
     def rank(self, models: int, scene: Scene) -> Sequence[int]:
         """Score the models that can matter, exactly."""
-        market, situation = self.market, scene.situation
-        tokens, limit = situation.prompt_tokens, situation.max_tokens
+        situation = scene.situation
         cell = self._cell(models, scene)
-        costs = market.costs(cell.numbers, tokens, limit, scene.outputs)
-        ends = cell.extremes
-        spread = costs if ends is None else market.costs(ends, tokens, limit, scene.outputs)
-        keys = self._keys(cell.numbers, costs, spread, models, scene)
+        keys = self._keys(cell, models, (situation.prompt_tokens, situation.max_tokens), scene)
         keys.sort()
-        count = market.count
+        count = self.market.count
         return [key % count for key in keys]
 
-    def _keys(
-        self, numbers: Sequence[int], costs: Sequence[int], spread: Sequence[int], models: int, scene: Scene
-    ) -> list[int]:
-        """Score models, given what a request costs at each; lower is better.
+    def _keys(self, cell: _Cell, models: int, size: _Corner, scene: Scene) -> list[int]:
+        """Score the models of a cell for one size of request; lower is better.
 
-        A key is `score * market.count + number`, so that equal scores go by number. *spread* holds the least
-        and the greatest cost in the set *models*.
+        A key is `score * market.count + number`, so that equal scores go by number.
         """
         raise NotImplementedError
 
     def _corner_keys(
-        self, numbers: Sequence[int], corners: Sequence[Sequence[int]], models: int, scene: Scene
+        self, cell: _Cell, models: int, corners: Sequence[_Corner], scene: Scene
     ) -> list[list[int]]:
-        """Score models at each corner of a cell, given the costs there."""
-        return [self._keys(numbers, costs, costs, models, scene) for costs in corners]
+        """Score models at each corner of a cell of sizes."""
+        return [self._keys(cell, models, corner, scene) for corner in corners]
 
     def _cell(self, models: int, scene: Scene) -> _Cell:
-        market, situation, outputs = self.market, scene.situation, scene.outputs
         if models.bit_count() <= _SMALL:
-            return _Cell(market.members(models), None)
-        limits = output_cell(outputs, situation.max_tokens)
-        place = models, outputs, situation.prompt_tokens.bit_length(), limits
-        cell = self._cells.get(place)
-        if cell is None:
-            if len(self._cells) >= _REMEMBERED:
-                self._cells.clear()
-            cell = self._cells[place] = self._make_cell(models, limits, scene)
+            numbers = self.market.members(models)
+            return _Cell(numbers, numbers)
+        place = _place(models, scene)
+        return self._cells.get(place) or self._make_cell(place, scene)
+
+    def _make_cell(self, place: _Place, scene: Scene) -> _Cell:
+        models = place[0]
+        numbers = self.market.members(models)
+        keys = self._corner_keys(_Cell(numbers, numbers), models, _corners(place), scene)
+        return self._remember(place, self._shortened(numbers, (), keys))
+
+    def _shortened(self, numbers: Sequence[int], ends: Sequence[int], keys: Sequence[Sequence[int]]) -> _Cell:
+        providers = self.market.providers
+        short = needed(keys, [providers[number] for number in numbers])
+        return _Cell([numbers[at] for at in short], ends)
+
+    def _remember(self, place: _Place, cell: _Cell) -> _Cell:
+        if len(self._cells) >= _REMEMBERED:
+            self._cells.clear()
+        self._cells[place] = cell
         return cell
 
-    def _make_cell(self, models: int, limits: int, scene: Scene) -> _Cell:
-        market, outputs = self.market, scene.outputs
-        numbers = market.members(models)
-        bounds: tuple[int | None, ...] = (None,)
-        if limits < len(outputs.bounds):
-            least = outputs.bounds[limits - 1] if limits else 0
-            bounds = least, outputs.bounds[limits] - 1
-        corners = [
-            market.costs(numbers, tokens, limit, outputs)
-            for tokens in prompt_cell(scene.situation.prompt_tokens)
-            for limit in bounds
-        ]
-        keys = self._corner_keys(numbers, corners, models, scene)
-        short = needed(keys, [market.providers[number] for number in numbers])
-        ends = {*unbeaten(corners), *unbeaten([[-cost for cost in costs] for costs in corners])}
-        return _Cell([numbers[at] for at in short], [numbers[at] for at in sorted(ends)])
+
+def _place(models: int, scene: Scene) -> _Place:
+    situation, outputs = scene.situation, scene.outputs
+    limits = output_cell(outputs, situation.max_tokens)
+    return models, outputs, situation.prompt_tokens.bit_length(), limits
+
+
+def _corners(place: _Place) -> Sequence[_Corner]:
+    """List the corners of a cell: the least and the greatest prompt with the least and the greatest limit."""
+    _, outputs, bits, limits = place
+    bounds: tuple[int | None, ...] = (None,)
+    if limits < len(outputs.bounds):
+        bounds = (outputs.bounds[limits - 1] if limits else 0), outputs.bounds[limits] - 1
+    return [(tokens, limit) for tokens in prompt_cell(bits) for limit in bounds]
 
 
 class _CostOrder(_LinearOrder):
     phrase = "cheapest"
 
-    def _keys(
-        self, numbers: Sequence[int], costs: Sequence[int], spread: Sequence[int], models: int, scene: Scene
-    ) -> list[int]:
+    def _keys(self, cell: _Cell, models: int, size: _Corner, scene: Scene) -> list[int]:
         count = self.market.count
-        return [cost * count + number for cost, number in zip(costs, numbers, strict=True)]
+        costs = self.market.costs(cell.numbers, *size, scene.outputs)
+        return [cost * count + number for cost, number in zip(costs, cell.numbers, strict=True)]
 
     @classmethod
     def score(cls, offers: Sequence[Offer], terms: JsonObject) -> Sequence[int]:
@@ -135,22 +150,56 @@ _BY_COST: Final = Plan((Stage("cost_optimal"),))
 
 
 class _LatencyBound(_LinearOrder):
-    """An order that what was computed for is forgotten when latencies change."""
+    """An order in which latency counts, which changes all the time.
+
+    What can matter in a cell whatever the latencies are is remembered for good, and what can matter with the
+    present ones for as long as they last. As that may be a second only, it is worth finding out for those
+    cells that are asked for again.
+    """
 
     def __init__(self, market: Market) -> None:
         super().__init__(market)
         self._view: LatencyView | None = None
+        self._wide: dict[tuple[_Place, int], _Cell] = {}
+        self._uses: dict[_Place, int] = {}
 
     def rank(self, models: int, scene: Scene) -> Sequence[int]:
         """Score the models that can matter, by present latencies."""
         if scene.latencies is not self._view:
             self._view = scene.latencies
             self._cells.clear()
-            self._forget(scene.latencies)
+            self._uses.clear()
+            self._look_at(scene.latencies)
         return super().rank(models, scene)
 
-    def _forget(self, view: LatencyView) -> None:
+    def _look_at(self, view: LatencyView) -> None:
+        """Prepare what depends on latencies alone."""
         raise NotImplementedError
+
+    def _make_cell(self, place: _Place, scene: Scene) -> _Cell:
+        models = place[0]
+        wide = self._wide.get((place, scene.latencies.alone)) or self._make_wide(place, scene)
+        uses = self._uses[place] = self._uses.get(place, 0) + 1
+        if uses < _USES_THAT_PAY:
+            return wide
+        keys = self._corner_keys(wide, models, _corners(place), scene)
+        return self._remember(place, self._shortened(wide.numbers, wide.ends, keys))
+
+    def _make_wide(self, place: _Place, scene: Scene) -> _Cell:
+        """Find what can matter whatever the latencies are."""
+        market, view, models = self.market, scene.latencies, place[0]
+        numbers = market.members(models)
+        corners = _corners(place)
+        costs = [market.costs(numbers, *corner, place[1]) for corner in corners]
+        ends = {*unbeaten(costs), *unbeaten([[-cost for cost in at] for at in costs])}
+        all_ends = [numbers[at] for at in sorted(ends)]
+        keys = self._corner_keys(_Cell(numbers, all_ends), models, corners, scene)
+        few = market.count_providers(models) < WANTED
+        wide = needed_in_groups(keys, [view.group_of[number] for number in numbers], few)
+        if len(self._wide) >= _REMEMBERED:
+            self._wide.clear()
+        cell = self._wide[place, view.alone] = _Cell([numbers[at] for at in wide], all_ends)
+        return cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +208,18 @@ class _LatencyWeights:
     quality: float = 1000.0
     cost: float = 1000.0
 
-    def static_points(self, latency_ms: float, quality: float) -> int:
-        """Give the points for what does not depend on the size of the request."""
-        return round((self.latency * latency_ms + self.quality * (1 - quality)) * _POINT)
+    def for_quality(self, quality: float) -> int:
+        """Give the points for what is missing in quality."""
+        return round(self.quality * (1 - quality) * _POINT)
+
+    def for_latency(self, latency_ms: float) -> int:
+        """Give the points for a wait."""
+        return round(self.latency * latency_ms * _POINT)
 
     @property
-    def points_per_nano_usd(self) -> int:
-        return round(self.cost * _POINT / 1_000_000_000)
+    def per_nano_usd(self) -> int:
+        """The points for a nano-USD."""
+        return round(self.cost * _POINT / NANO_USD_PER_USD)
 
 
 _POINT: Final = 1_000_000_000_000
@@ -178,19 +232,20 @@ class _LatencyOrder(_LatencyBound):
     def __init__(self, market: Market, weights: _LatencyWeights) -> None:
         super().__init__(market)
         self._weights = weights
-        self._per_nano_usd = weights.points_per_nano_usd
-        self._static: list[int] = []
+        self._per_nano_usd = weights.per_nano_usd
+        self._for_quality = [weights.for_quality(quality) for quality in market.qualities]
+        self._for_latency: Sequence[int] = ()
 
-    def _forget(self, view: LatencyView) -> None:
-        self._static = list(map(self._weights.static_points, view.ms, self.market.qualities))
+    def _look_at(self, view: LatencyView) -> None:
+        self._for_latency = [self._weights.for_latency(ms) for ms in view.group_ms]
 
-    def _keys(
-        self, numbers: Sequence[int], costs: Sequence[int], spread: Sequence[int], models: int, scene: Scene
-    ) -> list[int]:
-        count, weight, static = self.market.count, self._per_nano_usd, self._static
+    def _keys(self, cell: _Cell, models: int, size: _Corner, scene: Scene) -> list[int]:
+        count, per_nano_usd, group_of = self.market.count, self._per_nano_usd, scene.latencies.group_of
+        for_quality, for_latency = self._for_quality, self._for_latency
+        costs = self.market.costs(cell.numbers, *size, scene.outputs)
         return [
-            (static[number] + weight * cost) * count + number
-            for cost, number in zip(costs, numbers, strict=True)
+            (for_quality[number] + for_latency[group_of[number]] + per_nano_usd * cost) * count + number
+            for cost, number in zip(costs, cell.numbers, strict=True)
         ]
 
     def terms(self, models: int, scene: Scene) -> JsonObject:
@@ -202,9 +257,10 @@ class _LatencyOrder(_LatencyBound):
     def score(cls, offers: Sequence[Offer], terms: JsonObject) -> Sequence[int]:
         """Score by latency, quality and cost."""
         weights = _LatencyWeights(*(cast(float, terms[name]) for name in ("latency", "quality", "cost")))
-        per_nano_usd = weights.points_per_nano_usd
         return [
-            weights.static_points(offer.latency_ms, offer.quality) + per_nano_usd * offer.cost_nano_usd
+            weights.for_quality(offer.quality)
+            + weights.for_latency(offer.latency_ms)
+            + weights.per_nano_usd * offer.cost_nano_usd
             for offer in offers
         ]
 
@@ -258,17 +314,23 @@ class _BalanceWeights:
     cost: float = 0.3
     latency: float = 0.2
 
-    def merit(self, quality: float, latency_ms: float, span: "_Span") -> int:
-        """Give the millionths earned by quality and latency."""
-        total = self.quality + self.cost + self.latency
-        slowness = (latency_ms - span.fastest_ms) / ((span.slowest_ms - span.fastest_ms) or 1.0)
-        earned = self.quality * quality / (span.best_quality or 1.0) + self.latency * (1 - slowness)
-        return round(_PARTS * earned / total)
+    def for_quality(self, quality: float, best: float) -> int:
+        """Give the millionths that quality earns: all for the best."""
+        return self._parts(self.quality * quality / (best or 1.0))
+
+    def for_latency(self, latency_ms: float, span: "_Span") -> int:
+        """Give the millionths that speed earns: all for the fastest, none for the slowest."""
+        return self._parts(
+            self.latency * (span.slowest_ms - latency_ms) / ((span.slowest_ms - span.fastest_ms) or 1.0)
+        )
 
     @property
-    def cost_parts(self) -> int:
+    def for_least_cost(self) -> int:
         """The millionths that the least cost earns."""
-        return round(_PARTS * self.cost / (self.quality + self.cost + self.latency))
+        return self._parts(self.cost)
+
+    def _parts(self, earned: float) -> int:
+        return round(_PARTS * earned / (self.quality + self.cost + self.latency))
 
 
 class _Span(NamedTuple):
@@ -280,12 +342,12 @@ class _Span(NamedTuple):
 
 
 class _BalanceOrder(_LatencyBound):
-    """Orders by `merit + cost_parts * (dearest - cost) / (dearest - cheapest)`, the greatest first.
+    """Orders by `merit + for_least_cost * (dearest - cost) / (dearest - cheapest)`, the greatest first.
 
     To stay with integers, that is multiplied by the spread of the costs, and what all models share is left
-    out. The spread is a convex function of the size of the request, and not a linear one. But between the
-    corners of a cell it lies below what is interpolated between the corners, and above the difference of
-    any two costs. So models are compared at the corners with both.
+    out. The spread is a convex function of the size of the request, and not a linear one. But within a cell
+    it lies below what is interpolated between the corners, and above the difference of any two costs. So
+    models are compared at the corners with both.
     """
 
     phrase = "best balance"
@@ -293,53 +355,65 @@ class _BalanceOrder(_LatencyBound):
     def __init__(self, market: Market, weights: _BalanceWeights) -> None:
         super().__init__(market)
         self._weights = weights
-        self._cost_parts = weights.cost_parts
-        self._merits: dict[int, dict[int, int]] = {}
+        self._for_least_cost = weights.for_least_cost
+        self._for_quality: dict[float, Sequence[int]] = {}
+        self._for_latency: dict[int, Sequence[int]] = {}
 
-    def _forget(self, view: LatencyView) -> None:
-        self._merits.clear()
+    def _look_at(self, view: LatencyView) -> None:
+        self._for_latency.clear()
 
-    def _keys(
-        self, numbers: Sequence[int], costs: Sequence[int], spread: Sequence[int], models: int, scene: Scene
-    ) -> list[int]:
-        return self._spread_keys(numbers, costs, max(spread) - min(spread) + 1, models, scene)
+    def _keys(self, cell: _Cell, models: int, size: _Corner, scene: Scene) -> list[int]:
+        costs = self.market.costs(cell.ends, *size, scene.outputs)
+        return self._spread_keys(cell, models, size, scene, max(costs) - min(costs))
 
-    def _spread_keys(
-        self, numbers: Sequence[int], costs: Sequence[int], spread: int, models: int, scene: Scene
-    ) -> list[int]:
-        count, parts, merits = self.market.count, self._cost_parts, self._merits_of(models, scene)
+    def _spread_keys(self, cell: _Cell, models: int, size: _Corner, scene: Scene, spread: int) -> list[int]:
+        # One more, because where all cost the same the rest must still count.
+        spread += 1
+        count, for_least_cost, group_of = self.market.count, self._for_least_cost, scene.latencies.group_of
+        for_quality, for_latency = self._merits(models, scene)
+        costs = self.market.costs(cell.numbers, *size, scene.outputs)
         return [
-            (parts * cost - merits[number] * spread) * count + number
-            for cost, number in zip(costs, numbers, strict=True)
+            (for_least_cost * cost - (for_quality[number] + for_latency[group_of[number]]) * spread) * count
+            + number
+            for cost, number in zip(costs, cell.numbers, strict=True)
         ]
 
     def _corner_keys(
-        self, numbers: Sequence[int], corners: Sequence[Sequence[int]], models: int, scene: Scene
+        self, cell: _Cell, models: int, corners: Sequence[_Corner], scene: Scene
     ) -> list[list[int]]:
-        dearest = max(range(len(numbers)), key=corners[0].__getitem__)
-        cheapest = min(range(len(numbers)), key=corners[0].__getitem__)
         keys = []
-        for costs in corners:
-            for spread in {max(costs) - min(costs) + 1, costs[dearest] - costs[cheapest] + 1}:
-                keys.append(self._spread_keys(numbers, costs, spread, models, scene))
+        pair: tuple[int, int] | None = None
+        for corner in corners:
+            costs = self.market.costs(cell.ends, *corner, scene.outputs)
+            if pair is None:
+                pair = costs.index(max(costs)), costs.index(min(costs))
+            for spread in {max(costs) - min(costs), costs[pair[0]] - costs[pair[1]]}:
+                keys.append(self._spread_keys(cell, models, corner, scene, spread))
         return keys
 
-    def _merits_of(self, models: int, scene: Scene) -> dict[int, int]:
-        found = self._merits.get(models)
-        if found is None:
-            if len(self._merits) >= _REMEMBERED:
-                self._merits.clear()
-            span, merit = self._span(models, scene), self._weights.merit
-            ms, qualities = scene.latencies.ms, self.market.qualities
-            numbers = self.market.members(models)
-            merits = {number: merit(qualities[number], ms[number], span) for number in numbers}
-            found = self._merits[models] = merits
-        return found
+    def _merits(self, models: int, scene: Scene) -> tuple[Sequence[int], Sequence[int]]:
+        """Say what models earn by quality, and what groups of them earn by speed."""
+        best = self.market.qualities[(models & -models).bit_length() - 1]
+        for_quality = self._for_quality.get(best)
+        if for_quality is None:
+            if len(self._for_quality) >= _REMEMBERED_BESTS:
+                self._for_quality.clear()
+            for_quality = [self._weights.for_quality(quality, best) for quality in self.market.qualities]
+            self._for_quality[best] = for_quality
+        for_latency = self._for_latency.get(models)
+        if for_latency is None:
+            if len(self._for_latency) >= _REMEMBERED:
+                self._for_latency.clear()
+            span = self._span(models, scene)
+            for_latency = [self._weights.for_latency(ms, span) for ms in scene.latencies.group_ms]
+            self._for_latency[models] = for_latency
+        return for_quality, for_latency
 
     def _span(self, models: int, scene: Scene) -> _Span:
-        numbers = self.market.members(models)
-        latencies = [scene.latencies.ms[number] for number in numbers]
-        return _Span(self.market.qualities[numbers[0]], min(latencies), max(latencies))
+        view = scene.latencies
+        present = [ms for ms, group in zip(view.group_ms, view.groups, strict=True) if group & models]
+        best = self.market.qualities[(models & -models).bit_length() - 1]
+        return _Span(best, min(present), max(present))
 
     def terms(self, models: int, scene: Scene) -> JsonObject:
         """Give the weights and between what figures shares were taken."""
@@ -364,8 +438,12 @@ class _BalanceOrder(_LatencyBound):
         span = _Span(*(cast(float, terms[name]) for name in _Span._fields))
         spread = cast(int, terms["dearest_nano_usd"]) - cast(int, terms["cheapest_nano_usd"]) + 1
         return [
-            weights.cost_parts * offer.cost_nano_usd
-            - weights.merit(offer.quality, offer.latency_ms, span) * spread
+            weights.for_least_cost * offer.cost_nano_usd
+            - (
+                weights.for_quality(offer.quality, span.best_quality)
+                + weights.for_latency(offer.latency_ms, span)
+            )
+            * spread
             for offer in offers
         ]
 
