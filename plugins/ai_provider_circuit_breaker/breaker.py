@@ -16,7 +16,7 @@ from aigateway.health import BreakerState, ProviderHealth
 from .config import Settings
 from .outcomes import Event, Kind
 from .states import SHUT, Signal, Transition, next_state
-from .window import SLOTS, Window
+from .window import Window, slot_of
 
 __all__ = ["Breaker", "Permit", "Ruling", "admit", "claim_check", "health", "settle"]
 
@@ -162,7 +162,7 @@ def _counted(breaker: Breaker, permit: Permit, kind: Kind, now_s: float, setting
     failed = kind is Kind.FAILURE
     window = breaker.window
     if settings.failure_rate or settings.slow_rate:
-        window = window.add(_slot(now_s, settings), failed=failed, slow=kind is Kind.SLOW)
+        window = window.add(slot_of(now_s, settings.window_s), failed=failed, slow=kind is Kind.SLOW)
     if failed:
         return replace(breaker, failures=breaker.failures + 1, window=window, seen_s=now_s)
     if breaker.failures or breaker.not_before_s or window is not breaker.window:
@@ -254,10 +254,6 @@ def _grown_s(first_s: float, openings: int, settings: Settings) -> float:
     return first_s * settings.growth ** (openings - 1) if openings else first_s
 
 
-def _slot(now_s: float, settings: Settings) -> int:
-    return int(now_s * SLOTS / settings.window_s)
-
-
 def _by_this_clock(breaker: Breaker, now_s: float, settings: Settings) -> tuple[Breaker, float]:
     """Give the breaker in the time of a clock that says *now_s*, and the time that it is."""
     behind_s = breaker.seen_s - now_s
@@ -272,7 +268,7 @@ def _by_this_clock(breaker: Breaker, now_s: float, settings: Settings) -> tuple[
         closed_s=max(0.0, breaker.closed_s - behind_s),
         next_check_s=max(0.0, breaker.next_check_s - behind_s),
         probes=tuple([(number, max(0.0, expiry_s - behind_s)) for number, expiry_s in breaker.probes]),
-        window=Window(min(breaker.window.newest, _slot(now_s, settings)), breaker.window.slots),
+        window=Window(min(breaker.window.newest, slot_of(now_s, settings.window_s)), breaker.window.slots),
         seen_s=now_s,
     )
     return shifted, now_s

@@ -7,9 +7,10 @@ from typing import Literal
 from aigateway.catalog import DEFAULT_CATALOG, Catalog, read_catalog
 from aigateway.config import Reader
 
-__all__ = ["Check", "Config", "Credentials", "Limits", "Method", "OnAllShut", "Scope", "Settings"]
+from .directory import Directory, Scope
 
-Scope = Literal["provider", "model"]
+__all__ = ["Check", "Config", "Credentials", "Limits", "Method", "OnAllShut", "Settings"]
+
 Method = Literal["GET", "HEAD", "POST"]
 Credentials = Literal["gateway", "caller"]
 OnAllShut = Literal["refuse", "last_resort"]
@@ -89,7 +90,10 @@ class Config:
     """Whether there is one breaker per provider, or one per model of it."""
     breaker: Settings = Settings()
     limits: Limits = Limits()
-    catalog: Catalog = DEFAULT_CATALOG
+    directory: Directory = field(
+        default_factory=lambda: Directory(DEFAULT_CATALOG, "provider"), repr=False, compare=False
+    )
+    """The catalog, ready to be searched."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     """How to check a provider, by its name, where that is not as usual."""
     check_timeout_s: float = 5.0
@@ -105,11 +109,12 @@ class Config:
         default = cls()
         check = reader.table("check")
         catalog = read_catalog(reader)
+        scope = reader.choice("scope", default.scope, among=("provider", "model"))
         config = cls(
-            scope=reader.choice("scope", default.scope, among=("provider", "model")),
+            scope=scope,
             breaker=_settings(reader, check),
             limits=_limits(reader),
-            catalog=catalog,
+            directory=Directory(catalog, scope),
             checks=_checks(check, catalog),
             check_timeout_s=check.number(
                 "timeout_s", default.check_timeout_s, at_least=0.1, at_most=_AN_HOUR_S

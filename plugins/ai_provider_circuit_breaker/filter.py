@@ -25,11 +25,12 @@ from proxywasm import (
 from .answers import AnswerReader, EventStreamReader, answer_reader
 from .breaker import Permit, Ruling
 from .config import Check, Config
+from .directory import Target
+from .last_resort import Denied, least_shut, refusal, wait_s
 from .latency import Sample, decode_latencies, encode_latencies, merge
 from .outcomes import Event, Exchange, Kind, classify, classify_check, read_retry_after
 from .sharing import ask_for_check, ask_to_send, tell
 from .states import SHUT, Transition
-from .targets import Denied, Target, all_providers, at_cluster, chosen, fallbacks, least_shut, refusal, wait_s
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class BreakerContext(PluginContext[Config]):
 
     def tell(self, target: Target, permit: Permit, event: Event, config: Config) -> None:
         """Tell the breaker of *target* what has happened, and everybody what the breaker makes of it."""
-        ruling = tell(
+        transition = tell(
             self.shared,
             target.breaker_key,
             permit,
@@ -85,7 +86,7 @@ class BreakerContext(PluginContext[Config]):
             draw=random.random(),
             settings=config.breaker,
         )
-        self.report(target, ruling.transition, event.cause)
+        self.report(target, transition, event.cause)
 
     def report(self, target: Target, transition: Transition | None, cause: str = "") -> None:
         """Put a change of state into the log and the metrics."""
@@ -113,7 +114,7 @@ class BreakerContext(PluginContext[Config]):
         self.shared.update(key, change, attempts=64)
 
     def _send_checks(self, config: Config, now_s: float) -> None:
-        for target in all_providers(config.catalog, config.scope):
+        for target in config.directory.all:
             ruling = ask_for_check(self.shared, target.breaker_key, now_s, config.breaker)
             if ruling.permit is not None:
                 self.run_in_background(self._check(target, ruling.permit, config))
@@ -172,9 +173,9 @@ class Breaker(HttpFilter[Config]):
     async def on_request_headers(self, request: Request) -> Outcome:
         """Get a permit for the router's choice, or for the first fallback that there is one for."""
         headers, config = request.headers, self.config
-        target = chosen(headers.get(PROVIDER), headers.get(MODEL), config.catalog, config.scope)
+        target = config.directory.chosen(headers.get(PROVIDER), headers.get(MODEL))
         if target is None:
-            target = at_cluster(self.properties.cluster_name, config.catalog)
+            target = config.directory.at_cluster(self.properties.cluster_name)
             if target is None:
                 return CONTINUE
         self._format = format_of_path(request.path)
@@ -185,7 +186,7 @@ class Breaker(HttpFilter[Config]):
             self._sent_s = now_s
             return CONTINUE
         denied = [Denied(target, ruling)]
-        for other in fallbacks(headers.get(FALLBACKS), config.catalog, config.scope):
+        for other in config.directory.fallbacks(headers.get(FALLBACKS)):
             ruling = self._ask(other, now_s)
             if ruling.permit is not None:
                 self._count("moved")
@@ -229,10 +230,11 @@ class Breaker(HttpFilter[Config]):
         if target is None or permit is None:
             return
         now_s, config = self.now(), self.config
+        details = self.response.code_details
         exchange = Exchange(
             status=self._status,
-            code_details=self.response.code_details,
-            flags=self.properties.get_int("response", "flags") or 0,
+            code_details=details,
+            flags=0 if details else self.properties.get_int("response", "flags") or 0,
             answer=self._reader.finish(),
             is_streamed=isinstance(self._reader, EventStreamReader),
             retry_after_s=read_retry_after(self._retry_after, now_s),

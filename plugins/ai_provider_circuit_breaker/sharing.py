@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 from .breaker import Breaker, Permit, Ruling, admit, claim_check, settle
 from .config import Settings
-from .outcomes import Event
-from .record import closed_generation, decode_breaker, encode_breaker
+from .outcomes import Event, Kind
+from .record import UNKNOWN, closed_generation, count_success, decode_breaker, encode_breaker
+from .states import Transition
 
 __all__ = ["SharedValues", "ask_for_check", "ask_to_send", "tell"]
 
@@ -34,14 +35,14 @@ def ask_to_send(shared: SharedValues, key: str, now_s: float, settings: Settings
     """Ask the breaker at *key* for a permit to send a request."""
     generation = closed_generation(shared.get(key))
     if generation is not None:
-        return _CLOSED if generation == 0 else Ruling(breaker=_UNKNOWN, permit=Permit(generation))
+        return _CLOSED if generation == 0 else Ruling(breaker=UNKNOWN, permit=Permit(generation))
     return _ruled(shared, key, settings, lambda breaker: admit(breaker, now_s, settings))
 
 
 def ask_for_check(shared: SharedValues, key: str, now_s: float, settings: Settings) -> Ruling:
     """Ask the breaker at *key* for a permit to check the provider."""
     if closed_generation(shared.get(key)) is not None:
-        return Ruling(breaker=_UNKNOWN)
+        return Ruling(breaker=UNKNOWN)
     return _ruled(shared, key, settings, lambda breaker: claim_check(breaker, now_s, settings))
 
 
@@ -54,30 +55,45 @@ def tell(
     now_s: float,
     draw: float,
     settings: Settings,
-) -> Ruling:
+) -> Transition | None:
     """Tell the breaker at *key* what came of a request."""
-    return _ruled(
-        shared,
-        key,
-        settings,
-        lambda breaker: settle(breaker, permit, event, now_s=now_s, draw=draw, settings=settings),
-    )
+    transition = None
+    is_success = event.kind is Kind.SUCCESS and not permit.probe
+
+    def change(value: bytes | None) -> bytes:
+        nonlocal transition
+        transition = None
+        if is_success and value is not None:
+            counted = count_success(value, permit.generation, now_s, settings)
+            if counted is not None:
+                return counted
+        breaker = decode_breaker(value)
+        ruling = settle(breaker, permit, event, now_s=now_s, draw=draw, settings=settings)
+        transition = ruling.transition
+        return _written(ruling.breaker, breaker, value, settings)
+
+    shared.update(key, change, attempts=_ATTEMPTS)
+    return transition
 
 
 def _ruled(shared: SharedValues, key: str, settings: Settings, decide: Callable[[Breaker], Ruling]) -> Ruling:
-    ruling = Ruling(breaker=_UNKNOWN)
+    ruling = Ruling(breaker=UNKNOWN)
 
     def change(value: bytes | None) -> bytes:
         nonlocal ruling
         breaker = decode_breaker(value)
         ruling = decide(breaker)
-        if value is not None and ruling.breaker is breaker:
-            return value
-        return encode_breaker(ruling.breaker, settings)
+        return _written(ruling.breaker, breaker, value, settings)
 
     shared.update(key, change, attempts=_ATTEMPTS)
     return ruling
 
 
-_UNKNOWN: Final = Breaker()
-_CLOSED: Final = Ruling(breaker=_UNKNOWN, permit=Permit(0))
+def _written(after: Breaker, before: Breaker, value: bytes | None, settings: Settings) -> bytes:
+    """Give the value to store: the old one if nothing has changed and it was not damaged."""
+    if value is None or after is not before or before is UNKNOWN:
+        return encode_breaker(after, settings)
+    return value
+
+
+_CLOSED: Final = Ruling(breaker=UNKNOWN, permit=Permit(0))

@@ -6,9 +6,14 @@ The window is made of slots and slides by one of them at a time, so it spans nin
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-__all__ = ["SLOTS", "Counts", "Window"]
+__all__ = ["SLOTS", "Counts", "Window", "slot_of"]
 
 SLOTS: Final = 10
+
+
+def slot_of(now_s: float, window_s: float) -> int:
+    """Give the number of the slot that a time is in."""
+    return int(now_s * SLOTS / window_s)
 
 
 class Counts(NamedTuple):

@@ -136,7 +136,9 @@ def test_the_catalog_is_read() -> None:
         "context_window_tokens": 9,
     }
 
-    assert [model.key for model in Config.from_json({"catalog": [one]}).catalog] == ["one/a"]
+    assert [target.breaker_key for target in Config.from_json({"catalog": [one]}).directory.all] == [
+        "breaker/one"
+    ]
     assert problems({"catalog": [one | {"quality": 2}]}) == [
         "catalog[0].quality: expected a number from 0 to 1, got the number 2"
     ]

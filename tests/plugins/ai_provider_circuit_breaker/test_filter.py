@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ai_provider_circuit_breaker import Breaker, Settings, encode_breaker
 from aigateway.health import BreakerState, decode_health, decode_latency
 from proxytest import ConfigurationRefusedError, Exchange, Gateway, Route
 
@@ -567,11 +568,8 @@ def test_a_check_that_fails_leaves_it_open(three: Gateway) -> None:
 
 def test_a_check_of_a_cluster_that_is_gone_fails(gateway: Gateway) -> None:
     gateway.load(NAME, {"check": {"every_s": 1}})
-    gateway.shared_data["breaker/openai"] = (
-        b'{"state":"open","until_s":9e9}\n'
-        b'{"generation":1,"failures":0,"window":[0],"successes":0,"probes":[],"last_probe":0,"openings":1,'
-        b'"not_before_s":0,"closed_s":0,"next_check_s":0,"shut_until_s":9e9,"seen_s":0}'
-    )
+    breaker = Breaker(state=BreakerState.OPEN, generation=1, until_s=9e9, openings=1)
+    gateway.shared_data["breaker/openai"] = encode_breaker(breaker, Settings())
 
     gateway.advance(1.5)
 
