@@ -1,4 +1,4 @@
-"""The command line: ``python -m routerlab {calibrate,train,evaluate,import-routellm}``."""
+"""The command line: ``python -m routerlab {calibrate,train,evaluate,compare-models,import-routellm}``."""
 
 import argparse
 import math
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(subcommands)
     _add_train(subcommands)
     _add_evaluate(subcommands)
+    _add_compare_models(subcommands)
     _add_import(subcommands)
     return parser
 
@@ -126,6 +127,31 @@ def _add_evaluate(subcommands: "argparse._SubParsersAction[argparse.ArgumentPars
     )
     _add_measuring(parser)
     parser.set_defaults(command=commands.run_evaluate)
+
+
+def _add_compare_models(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subcommands.add_parser(
+        "compare-models",
+        help="compare routing among many models with each of them alone",
+        description="Compare routing among many models with each of them alone: quality against price.",
+    )
+    parser.add_argument(
+        "scores",
+        type=Path,
+        metavar="SCORES",
+        help='JSON list of {"question": ..., "scores": {model: 0 to 1}}, like data/train.json of LLMRouter',
+    )
+    parser.add_argument(
+        "prices",
+        type=Path,
+        metavar="PRICES",
+        help='JSON object of {"input_price": ..., "output_price": ...} by model, like its default_llm.json',
+    )
+    parser.add_argument("--splits", type=_count, default=3, metavar="N", help="to average over (%(default)s)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves, .svg or .png")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with all of it, .html")
+    parser.add_argument("--seed", type=int, default=0, help="of the first split (%(default)s)")
+    parser.set_defaults(command=commands.run_compare_models)
 
 
 def _add_import(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -14,13 +15,22 @@ from .calibration import Costs, calibrate, write_calibration
 from .evaluation import Evaluation, Router, evaluate
 from .files import LabError, csv_header, write_text
 from .metrics import Floats
+from .models import Comparison, compare_models, model_rows, read_model_scores
 from .pairs import STRONG, WEAK, Pairs, Split, import_routellm, read_pairs, split, write_pairs
 from .report import Section, page
 from .scoring import TextScorer, read_scorer_file, score_all, scorer_named
 from .traffic import Traffic, read_log, read_prompts
 from .training import Trained, see, train
 
-__all__ = ["DEFINITIONS", "NOT_SHIPPED", "run_calibrate", "run_evaluate", "run_import", "run_train"]
+__all__ = [
+    "DEFINITIONS",
+    "NOT_SHIPPED",
+    "run_calibrate",
+    "run_compare_models",
+    "run_evaluate",
+    "run_import",
+    "run_train",
+]
 
 Item = TypeVar("Item")
 
@@ -190,6 +200,30 @@ def run_evaluate(options: argparse.Namespace) -> int:
         write_text(options.report, _page(measured))
     if options.json is not None:
         write_text(options.json, json.dumps([evaluation.figures(each) for each in measured], indent=1) + "\n")
+    return 0
+
+
+def run_compare_models(options: argparse.Namespace) -> int:
+    """Compare routing among many models with every single one; print the table, and draw it if asked to."""
+    data = read_model_scores(options.scores, options.prices)
+    seen = see(data.prompts, lambda prompts: iter(_shown(prompts, "reading prompts")))
+    splits = []
+    for number in range(options.splits):
+        what = f"split {number + 1} of {options.splits}"
+        generator = np.random.default_rng(options.seed + number)
+        splits.append(compare_models(data, generator, partial(_shown, what=what), seen))
+    found = Comparison.mean(splits)
+    about = (
+        f"{len(data.prompts):,} prompts, {len(data.models)} models, means of {options.splits} splits. In a "
+        "row: a model alone, and routing that costs no more. Learnt, chosen and measured on different prompts."
+    )
+    table = list(model_rows(found))
+    print(about, evaluation.aligned(table), sep="\n")
+    if options.plot is not None:
+        plots.save(plots.draw_models(found), options.plot)
+    if options.report is not None:
+        section = Section("Quality against price", [about], table, plots.draw_models(found))
+        write_text(options.report, page("Routing among many models", [section], _FOOTER))
     return 0
 
 

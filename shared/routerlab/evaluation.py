@@ -212,13 +212,14 @@ def _known(value: float) -> float | None:
 
 def text_table(evaluation: Evaluation) -> str:
     """Write the table for a terminal."""
-    lines = [f"{evaluation.pairs.name}: {headline(evaluation)}"]
-    table = list(rows(evaluation))
+    return f"{evaluation.pairs.name}: {headline(evaluation)}\n{aligned(list(rows(evaluation)))}"
+
+
+def aligned(table: Sequence[Sequence[str]]) -> str:
+    """Write a table of texts with its columns below each other, the first to the left."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-        ]
-        lines.append("  ".join(cells).rstrip())
+    lines = []
+    for first, *others in table:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
     return "\n".join(lines)

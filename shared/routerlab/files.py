@@ -52,6 +52,10 @@ class Problems:
         """Note that the value in a *column*, or the line as a whole if that is empty, is not as expected."""
         self._found.append(Problem(line=line, column=column, expected=expected, got=got))
 
+    def __bool__(self) -> bool:
+        """Say whether anything was noted."""
+        return bool(self._found)
+
     def finish(self) -> None:
         """Raise `FileError` if anything was noted."""
         if not self._found:

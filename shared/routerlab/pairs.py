@@ -113,7 +113,7 @@ def read_pairs(path: Path, *, weak: str = WEAK, strong: str = STRONG, scores: Se
             numbers.append(score or 0.0)
         if "domain" in row:
             domains.append(row["domain"])
-    if not prompts:
+    if not prompts and not problems:
         problems.add(0, "", "at least one row", "none")
     problems.finish()
     return Pairs(

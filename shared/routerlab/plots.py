@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -13,8 +14,9 @@ from matplotlib.ticker import PercentFormatter
 
 from .evaluation import Evaluation
 from .files import LabError, write_bytes
+from .models import Comparison, mixing
 
-__all__ = ["FORMATS", "draw_evaluations", "save", "svg"]
+__all__ = ["FORMATS", "draw_evaluations", "draw_models", "save", "svg"]
 
 FORMATS = (".svg", ".png")
 
@@ -53,6 +55,42 @@ def _draw(axes: Axes, evaluation: Evaluation) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
+
+
+def draw_models(found: Comparison) -> Figure:
+    """Draw quality against price: single models, routing among them, mixing, and the oracle."""
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, single in found.singles.items():
+        axes.plot(single.price, single.quality, marker="o", color="black", linestyle="")
+        axes.annotate(
+            name, (single.price, single.quality), xytext=(5, -3), textcoords="offset points", fontsize=7
+        )
+    dearest = max(single.price for single in found.singles.values())
+    cheapest = min(single.price for single in found.singles.values())
+    prices = np.linspace(cheapest, dearest, 50)
+    mixed = [mixing(found.singles.values(), price) for price in prices]
+    axes.plot(prices, mixed, linestyle="--", color="grey", label="mixing single models by lot")
+    for points, label, colour in (
+        (found.one_score, "one score and thresholds", _COLOURS[0]),
+        (found.score_each, "a score for each model", _COLOURS[1]),
+        (found.oracle, "oracle", _COLOURS[2]),
+    ):
+        ordered = sorted(points, key=lambda point: point.price)
+        axes.plot(
+            [point.price for point in ordered],
+            [point.quality for point in ordered],
+            marker=".",
+            color=colour,
+            label=label,
+        )
+    axes.set_xlabel("USD per million tokens, mean of all requests")
+    axes.set_ylabel("quality")
+    axes.set_xlim(0, 1.25 * dearest)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    return figure
 
 
 def svg(figure: Figure) -> str:

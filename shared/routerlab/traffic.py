@@ -95,7 +95,7 @@ def read_prompts(path: Path) -> Traffic:
                 problems.add(number, "", expected, f"an object with {_keys(value)}")
             else:
                 found.add_prompt(prompt)
-    if not found.prompts:
+    if not found.prompts and not problems:
         problems.add(0, "", "at least one prompt", "none")
     problems.finish()
     return found.traffic(path.stem)
@@ -128,7 +128,7 @@ def read_log(path: Path, *, score: str = "score") -> Traffic:
             if tokens is None or tokens < 0:
                 problems.add(number, field_names[0], "a number of tokens", describe(logged))
             numbers.append(math.nan if tokens is None else tokens)
-    if not found.scores:
+    if not found.scores and not problems:
         problems.add(0, score, "scores in some lines", f"none in {found.skipped:,} lines")
     problems.finish()
     return found.traffic(path.stem)
@@ -141,7 +141,7 @@ def _objects(text: str, problems: Problems) -> Iterator[tuple[int, Mapping[str, 
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            problems.add(number, f"column {error.colno}", "JSON", error.msg)
+            problems.add(number, f"column {error.colno}", "JSON", f"an error: {error.msg}")
             continue
         except RecursionError:
             problems.add(number, "", "JSON", "objects nested too deep")

@@ -31,7 +31,19 @@ from ai_routellm_threshold_tuner.scorers.linear import MEASURES, LinearScorer, f
 from .metrics import Floats, curve
 from .pairs import Pairs
 
-__all__ = ["BUCKETS", "GRID", "Recipe", "Seen", "Trained", "see", "train"]
+__all__ = [
+    "BUCKETS",
+    "GRID",
+    "Learnt",
+    "Recipe",
+    "Seen",
+    "Trained",
+    "Weights",
+    "learn",
+    "quantised",
+    "see",
+    "train",
+]
 
 BUCKETS = 4_096
 """Weights of words, a byte each. More make no difference with a few thousand labels."""
@@ -87,14 +99,64 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Weights:
+class Weights:
+    """A linear model of what is seen of a prompt."""
+
     words: Floats
     measures: Floats
     bias: float
 
     def raw(self, seen: Seen) -> Floats:
-        """Score prompts before the curve."""
+        """Predict."""
         return np.asarray(seen.words @ self.words + seen.measures @ self.measures + self.bias)
+
+    def scaled(self, factor: float, added: float) -> "Weights":
+        """Give the model that predicts *factor* times as much, and *added* more."""
+        return Weights(factor * self.words, factor * self.measures, factor * self.bias + added)
+
+    def unit(self) -> float:
+        """Give what one step of a word's weight is worth when it has a byte."""
+        return float(np.abs(self.words).max()) / _LARGEST_WEIGHT or 1.0
+
+    def rounded(self) -> "Weights":
+        """Give the model that a scorer with a byte per word has."""
+        return Weights(np.rint(self.words / self.unit()) * self.unit(), self.measures, self.bias)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """Weights, whose predictions are in no particular unit."""
+
+    weights: Weights
+    predicted: Floats
+    """What weights that were learnt from the other folds predict of each row."""
+    shares: Mapping[Recipe, float]
+    """How much each recipe has to say; all together 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """What is learnt from."""
+
+    targets: Floats
+    domains: NDArray[np.int64] | None
+    """Numbers of domains, from 0."""
+    seen: Seen
+
+    def select(self, numbers: NDArray[np.int64]) -> "_Rows":
+        return _Rows(
+            self.targets[numbers],
+            None if self.domains is None else self.domains[numbers],
+            self.seen.rows(numbers),
+        )
+
+    def smoothed(self, share: float) -> Floats:
+        """Give the targets, a *share* of each replaced by the shrunk mean of its domain."""
+        if not share or self.domains is None:
+            return self.targets
+        counts, sums = np.bincount(self.domains), np.bincount(self.domains, self.targets)
+        means = (sums + _DOMAIN_PRIOR * self.targets.mean()) / (counts + _DOMAIN_PRIOR)
+        return np.asarray((1 - share) * self.targets + share * means[self.domains])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +197,7 @@ def train(
 ) -> Trained:
     """Train a scorer on all *pairs*, of which *seen* is what the scorer sees.
 
-    Raises ValueError if there is nothing to learn: the same gain everywhere, or fewer rows than folds.
+    Raises ValueError if there is nothing to learn: fewer rows than folds, or the same model best everywhere.
     """
     if len(pairs) < FOLDS:
         raise ValueError(f"expected at least {FOLDS} rows, got {len(pairs)}")
@@ -143,24 +205,38 @@ def train(
         raise ValueError(
             "expected rows on which the models differ in different ways, got the same gain in all"
         )
-    folds = _folds(len(pairs), generator)
-    recipes = [recipe for recipe in GRID if pairs.domains or not recipe.domain_share]
-    predicted = np.array([_out_of_fold(pairs, seen, recipe, folds) for recipe in progress(recipes)])
-    shares = _shares(predicted, pairs.strong - pairs.weak)
+    learnt = learn(pairs.strong - pairs.weak, seen, generator, domains=pairs.domains, progress=progress)
+    return Trained(
+        scorer=quantised(learnt.weights, _score_curve(learnt.predicted, pairs)),
+        shares=learnt.shares,
+        cross_validated_apgr=curve(learnt.predicted, pairs.weak, pairs.strong).apgr(),
+    )
+
+
+def learn(
+    targets: Floats,
+    seen: Seen,
+    generator: np.random.Generator,
+    *,
+    domains: Sequence[str] | None = None,
+    progress: Callable[[Sequence[Recipe]], Iterator[Recipe]] = iter,
+) -> Learnt:
+    """Learn to predict numbers, one for each prompt, from what the scorer sees of it."""
+    numbers = None if domains is None else np.unique(np.array(domains), return_inverse=True)[1]
+    rows = _Rows(targets, numbers, seen)
+    folds = [np.sort(fold) for fold in np.array_split(generator.permutation(targets.size), FOLDS)]
+    recipes = [recipe for recipe in GRID if domains is not None or not recipe.domain_share]
+    predicted = np.array([_out_of_fold(rows, recipe, folds) for recipe in progress(recipes)])
+    shares = _shares(predicted, targets)
     # Strong penalties give small numbers; in units of its own deviation each recipe says the same amount.
     factors = shares / np.maximum(predicted.std(axis=1), 1e-12)
-    fitted = [_fit(pairs, seen, recipe) for recipe in recipes]
-    mean = _Weights(
+    fitted = [_fit(rows, recipe) for recipe in recipes]
+    mean = Weights(
         factors @ np.array([weights.words for weights in fitted]),
         factors @ np.array([weights.measures for weights in fitted]),
         float(factors @ np.array([weights.bias for weights in fitted])),
     )
-    raw = factors @ predicted
-    return Trained(
-        scorer=_quantised(mean, _score_curve(raw, pairs)),
-        shares=dict(zip(recipes, map(float, shares), strict=True)),
-        cross_validated_apgr=curve(raw, pairs.weak, pairs.strong).apgr(),
-    )
+    return Learnt(mean, factors @ predicted, dict(zip(recipes, map(float, shares), strict=True)))
 
 
 def _shares(predicted: Floats, gains: Floats) -> Floats:
@@ -171,41 +247,27 @@ def _shares(predicted: Floats, gains: Floats) -> Floats:
     return np.asarray(shares / shares.sum())
 
 
-def _folds(rows: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-    return [np.sort(fold) for fold in np.array_split(generator.permutation(rows), FOLDS)]
-
-
-def _out_of_fold(pairs: Pairs, seen: Seen, recipe: Recipe, folds: Sequence[NDArray[np.int64]]) -> Floats:
-    """Score each row with weights that were learnt from the other folds."""
-    raw = np.empty(len(pairs))
+def _out_of_fold(rows: "_Rows", recipe: Recipe, folds: Sequence[NDArray[np.int64]]) -> Floats:
+    """Predict each row with weights that were learnt from the other folds."""
+    predicted = np.empty(rows.targets.size)
     for fold in folds:
-        others = np.setdiff1d(np.arange(len(pairs)), fold)
-        raw[fold] = _fit(pairs.rows(others), seen.rows(others), recipe).raw(seen.rows(fold))
-    return raw
+        others = np.setdiff1d(np.arange(rows.targets.size), fold)
+        predicted[fold] = _fit(rows.select(others), recipe).raw(rows.seen.rows(fold))
+    return predicted
 
 
-def _fit(pairs: Pairs, seen: Seen, recipe: Recipe) -> _Weights:
+def _fit(rows: "_Rows", recipe: Recipe) -> Weights:
+    seen = rows.seen
     scales = np.array([_LENGTH_SCALE if name in _LENGTHS else recipe.measure_scale for name in MEASURES])
     means, deviations = seen.measures.mean(axis=0), seen.measures.std(axis=0)
     # A measure that never changes in training says nothing, and must not blow up where it does change.
     factors = np.divide(scales, deviations, out=np.zeros_like(scales), where=deviations > 1e-6)
     inputs = hstack([seen.words, csr_matrix((seen.measures - means) * factors)]).tocsr()
     model = Ridge(alpha=recipe.alpha, solver="sparse_cg", tol=1e-5)
-    model.fit(inputs, _targets(pairs, recipe.domain_share))
+    model.fit(inputs, rows.smoothed(recipe.domain_share))
     found = np.asarray(model.coef_)
     measures = found[BUCKETS:] * factors
-    return _Weights(found[:BUCKETS], measures, float(model.intercept_ - means @ measures))
-
-
-def _targets(pairs: Pairs, domain_share: float) -> Floats:
-    """Give what is to be predicted: gains, partly replaced by the shrunk mean of their domain."""
-    gains = pairs.strong - pairs.weak
-    if not domain_share or pairs.domains is None:
-        return gains
-    _, numbers = np.unique(np.array(pairs.domains), return_inverse=True)
-    counts, sums = np.bincount(numbers), np.bincount(numbers, gains)
-    means = (sums + _DOMAIN_PRIOR * gains.mean()) / (counts + _DOMAIN_PRIOR)
-    return np.asarray((1 - domain_share) * gains + domain_share * means[numbers])
+    return Weights(found[:BUCKETS], measures, float(model.intercept_ - means @ measures))
 
 
 def _score_curve(raw: Floats, pairs: Pairs) -> tuple[tuple[float, float], ...]:
@@ -226,13 +288,12 @@ def _score_curve(raw: Floats, pairs: Pairs) -> tuple[tuple[float, float], ...]:
     )
 
 
-def _quantised(weights: _Weights, points: tuple[tuple[float, float], ...]) -> LinearScorer:
-    scale = float(np.abs(weights.words).max()) / _LARGEST_WEIGHT or 1.0
-    whole = np.rint(weights.words / scale) + _LARGEST_WEIGHT + 1
+def quantised(weights: Weights, points: tuple[tuple[float, float], ...] = ()) -> LinearScorer:
+    """Make a scorer of weights, those of words rounded to a byte each."""
     return LinearScorer(
-        scale=scale,
+        scale=weights.unit(),
         bias=weights.bias,
-        weights=whole.astype(np.uint8).tobytes(),
+        weights=(np.rint(weights.words / weights.unit()) + _LARGEST_WEIGHT + 1).astype(np.uint8).tobytes(),
         dense=tuple(map(float, weights.measures)),
         curve=points,
     )

@@ -1,0 +1,337 @@
+"""Routing among many models: quality against price.
+
+Prices are USD per million tokens, one number for each model, and the price of a way of routing is their mean
+over all requests, as if all were equally long.
+
+Two ways of routing are compared. *One score* is how the tuner routes among tiers: a linear scorer says how
+much better the best model would be than the cheapest, and ordered thresholds divide the scores among the
+models that are worth their price, those that no other beats at the same price or less. *A score each*: a
+linear scorer for every model predicts its quality, and a request goes to the model with the most quality
+minus lambda times price.
+
+Beside them: every single model; *mixing*, which is sending requests to single models by lot, whatever they
+say, in the proportions that are best; and the oracle, which knows the answers.
+
+What is learnt is learnt on one part of the questions; thresholds are set, and lambdas chosen, on a second;
+all that is reported is measured on a third.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .files import Problems, describe, read_text
+from .metrics import Floats
+from .training import Seen, learn, see
+
+__all__ = [
+    "LAMBDAS",
+    "Comparison",
+    "ModelScores",
+    "Point",
+    "best_thresholds",
+    "compare_models",
+    "mixing",
+    "model_rows",
+    "price_of",
+    "read_model_scores",
+]
+
+LAMBDAS = (0.0, *(0.01 * 1.3**step for step in range(29)))
+"""What a USD per million tokens is worth, in quality: from nothing to where only the cheapest is left."""
+
+LEARNING, CHOOSING = 0.6, 0.2
+"""Parts of the questions to learn from, and to choose on; on the rest is measured."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelScores:
+    """Questions, and how well each model answered each, from 0 to 1."""
+
+    prompts: Sequence[str]
+    models: tuple[str, ...]
+    qualities: Floats
+    """A row for each prompt, a column for each model."""
+    prices: Floats
+    """USD per million tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A way of routing: its mean price, and its mean quality."""
+
+    price: float
+    quality: float
+
+    @classmethod
+    def mean(cls, points: Sequence["Point"]) -> "Point":
+        """Give the mean of both."""
+        count = len(points)
+        return cls(
+            sum(point.price for point in points) / count, sum(point.quality for point in points) / count
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Comparison:
+    """What was measured on questions that nothing was learnt from or chosen on."""
+
+    singles: Mapping[str, Point]
+    one_score: Sequence[Point]
+    """One point for each of `LAMBDAS`."""
+    score_each: Sequence[Point]
+    oracle: Sequence[Point]
+    chosen_one_score: Mapping[str, Point]
+    """By single model: the best by the choosing part of what costs no more than the model does there."""
+    chosen_score_each: Mapping[str, Point]
+
+    def best_single(self) -> str:
+        """Name the single model with the most quality."""
+        return max(self.singles, key=lambda name: self.singles[name].quality)
+
+    @classmethod
+    def mean(cls, comparisons: Sequence["Comparison"]) -> "Comparison":
+        """Give the mean of comparisons on different parts of the same questions."""
+        first = comparisons[0]
+
+        def of_list(name: str) -> list[Point]:
+            found: list[Sequence[Point]] = [getattr(each, name) for each in comparisons]
+            return [Point.mean(points) for points in zip(*found, strict=True)]
+
+        def of_models(name: str) -> dict[str, Point]:
+            found: list[Mapping[str, Point]] = [getattr(each, name) for each in comparisons]
+            return {model: Point.mean([points[model] for points in found]) for model in first.singles}
+
+        return cls(
+            singles=of_models("singles"),
+            one_score=of_list("one_score"),
+            score_each=of_list("score_each"),
+            oracle=of_list("oracle"),
+            chosen_one_score=of_models("chosen_one_score"),
+            chosen_score_each=of_models("chosen_score_each"),
+        )
+
+
+def read_model_scores(scores: Path, prices: Path) -> ModelScores:
+    """Read questions with scores, and prices, as LLMRouter has them in `data/`.
+
+    *scores* is a list of `{"question": ..., "scores": {model: 0 to 1}}`, *prices* an object of
+    `{"input_price": ..., "output_price": ...}` by model. The price of a model is the mean of both.
+
+    Raises FileError with everything that is wrong in them.
+    """
+    problems = Problems(scores)
+    listed = _json(scores, problems)
+    if not isinstance(listed, list) or not listed:
+        problems.add(0, "", "a list of questions", describe(listed))
+    problems.finish()
+    assert isinstance(listed, list)
+    first = listed[0].get("scores") if isinstance(listed[0], dict) else None
+    models = tuple(sorted(first)) if isinstance(first, dict) else ()
+    prompts, qualities = [], []
+    for number, entry in enumerate(listed):
+        question = entry.get("question") if isinstance(entry, dict) else None
+        found = entry.get("scores") if isinstance(entry, dict) else None
+        if not isinstance(question, str) or not question:
+            problems.add(0, f"[{number}].question", "a text", describe(question))
+        elif not isinstance(found, dict) or tuple(sorted(found)) != models:
+            problems.add(0, f"[{number}].scores", f"scores of {len(models)} models", describe(found))
+        elif not all(_is_number(value) and 0 <= value <= 1 for value in found.values()):
+            problems.add(0, f"[{number}].scores", "numbers from 0 to 1", "others")
+        else:
+            prompts.append(question)
+            qualities.append([float(found[model]) for model in models])
+    problems.finish()
+    return ModelScores(prompts, models, np.array(qualities), _prices(prices, models))
+
+
+def _prices(path: Path, models: Sequence[str]) -> Floats:
+    problems = Problems(path)
+    listed = _json(path, problems)
+    found = []
+    for model in models:
+        entry = listed.get(model) if isinstance(listed, dict) else None
+        both = [
+            entry.get(key) if isinstance(entry, dict) else None for key in ("input_price", "output_price")
+        ]
+        numbers = [float(value) for value in both if _is_number(value) and value > 0]
+        if len(numbers) < len(both):
+            problems.add(0, model, "an input_price and an output_price above 0", describe(entry))
+        found.append(sum(numbers) / 2)
+    problems.finish()
+    return np.array(found)
+
+
+def _json(path: Path, problems: Problems) -> object:
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        problems.add(error.lineno, f"column {error.colno}", "JSON", f"an error: {error.msg}")
+        return None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def compare_models(
+    data: ModelScores,
+    generator: np.random.Generator,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    seen: Seen | None = None,
+) -> Comparison:
+    """Learn, choose and measure, on three parts of the questions that are drawn anew."""
+    seen = see(data.prompts) if seen is None else seen
+    order = generator.permutation(len(data.prompts))
+    ends = np.cumsum([round(LEARNING * order.size), round(CHOOSING * order.size)])
+    learning, choosing, measuring = (np.sort(part) for part in np.split(order, ends))
+    each = np.column_stack(
+        [
+            _predicted_quality(data.qualities[learning, model], seen, learning, generator)
+            for model in progress(range(len(data.models)))
+        ]
+    )
+    tiers = _worth_their_price(data.qualities[learning].mean(axis=0), data.prices)
+    gain = _predicted_gain(data, tiers, seen, learning, generator)
+
+    def routed_by_one(value: float, part: NDArray[np.int64]) -> NDArray[np.int64]:
+        thresholds = best_thresholds(
+            gain[choosing], data.qualities[choosing][:, tiers] - value * data.prices[tiers]
+        )
+        return tiers[np.searchsorted(thresholds, gain[part], side="right")]
+
+    def routed_by_each(value: float, part: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray((each[part] - value * data.prices).argmax(axis=1))
+
+    def oracle(value: float, part: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray((data.qualities[part] - value * data.prices).argmax(axis=1))
+
+    def points(
+        route: Callable[[float, NDArray[np.int64]], NDArray[np.int64]], part: NDArray[np.int64]
+    ) -> list[Point]:
+        return [_point(data, route(value, part), part) for value in LAMBDAS]
+
+    singles = {
+        name: _point(data, np.full(measuring.size, model), measuring)
+        for model, name in enumerate(data.models)
+    }
+    one_score, score_each = points(routed_by_one, measuring), points(routed_by_each, measuring)
+    return Comparison(
+        singles=singles,
+        one_score=one_score,
+        score_each=score_each,
+        oracle=points(oracle, measuring),
+        chosen_one_score=_chosen(points(routed_by_one, choosing), one_score, data),
+        chosen_score_each=_chosen(points(routed_by_each, choosing), score_each, data),
+    )
+
+
+def mixing(singles: Iterable[Point], price: float) -> float:
+    """Give the most quality that sending requests to single models by lot has at a mean *price*.
+
+    It is the upper hull of the single models; NaN below the cheapest.
+    """
+    models = list(singles)
+    found = [model.quality for model in models if model.price <= price]
+    for cheap in models:
+        for dear in models:
+            if cheap.price <= price < dear.price:
+                share = (price - cheap.price) / (dear.price - cheap.price)
+                found.append(cheap.quality + share * (dear.quality - cheap.quality))
+    return max(found, default=math.nan)
+
+
+def model_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
+    """Give a table: a header, and a row of text for each single model, dearest first."""
+    yield ("model alone", "USD/M", "quality", "one score: USD/M", "quality", "a score each: USD/M", "quality")
+    for name, single in sorted(found.singles.items(), key=lambda item: (-item[1].price, -item[1].quality)):
+        points = (single, found.chosen_one_score[name], found.chosen_score_each[name])
+        yield (name, *(cell for point in points for cell in (f"{point.price:.3f}", f"{point.quality:.2%}")))
+
+
+def price_of(points: Iterable[Point], quality: float) -> float:
+    """Give the least price at which points, joined by lines, reach a quality; NaN if none does."""
+    ordered = sorted(points, key=lambda point: point.price)
+    for left, right in pairwise(ordered):
+        if left.quality >= quality:
+            return left.price
+        if right.quality >= quality:
+            share = (quality - left.quality) / (right.quality - left.quality)
+            return left.price + share * (right.price - left.price)
+    return math.nan
+
+
+def best_thresholds(scores: Floats, values: Floats) -> Floats:
+    """Find the rising thresholds that divide *scores* among tiers so that the sum of *values* is largest.
+
+    *values* has a row for each score and a column for each tier, in the order of the tiers. Exact, by dynamic
+    programming over the sorted scores; equal scores are not divided.
+    """
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    sums = np.vstack([np.zeros(values.shape[1]), np.cumsum(values[order], axis=0)])
+    allowed = np.concatenate([[True], ordered[1:] > ordered[:-1], [True]])
+    best, origins = sums[:, 0], []
+    for tier in range(1, values.shape[1]):
+        begun = np.where(allowed, best - sums[:, tier], -np.inf)
+        highest = np.maximum.accumulate(begun)
+        origins.append(np.maximum.accumulate(np.where(begun >= highest, np.arange(begun.size), 0)))
+        best = highest + sums[:, tier]
+    place, places = scores.size, []
+    for origin in reversed(origins):
+        place = int(origin[place])
+        places.append(place)
+    edges = np.concatenate([[-np.inf], (ordered[1:] + ordered[:-1]) / 2, [np.inf]])
+    return np.asarray(edges[places[::-1]])
+
+
+def _worth_their_price(qualities: Floats, prices: Floats) -> NDArray[np.int64]:
+    """Give the models that no other beats at the same price or less, cheapest first."""
+    found: list[int] = []
+    for model in np.lexsort((-qualities, prices)):
+        if not found or qualities[model] > qualities[found[-1]]:
+            found.append(int(model))
+    return np.array(found)
+
+
+def _predicted_quality(
+    qualities: Floats, seen: Seen, rows: NDArray[np.int64], generator: np.random.Generator
+) -> Floats:
+    """Learn a model's quality on some rows, and predict it on all, with a byte per weight as in a gateway."""
+    learnt = learn(qualities, seen.rows(rows), generator)
+    # Predictions have no unit yet; the line that fits them best gives them that of quality.
+    slope, added = np.polyfit(learnt.predicted, qualities, 1)
+    return learnt.weights.scaled(float(slope), float(added)).rounded().raw(seen)
+
+
+def _predicted_gain(
+    data: ModelScores,
+    tiers: NDArray[np.int64],
+    seen: Seen,
+    rows: NDArray[np.int64],
+    generator: np.random.Generator,
+) -> Floats:
+    """Learn how much better the dearest of the tiers is than the cheapest, and predict it on all rows."""
+    gains = data.qualities[rows][:, tiers[-1]] - data.qualities[rows][:, tiers[0]]
+    return learn(gains, seen.rows(rows), generator).weights.rounded().raw(seen)
+
+
+def _point(data: ModelScores, routed: NDArray[np.int64], rows: NDArray[np.int64]) -> Point:
+    return Point(float(data.prices[routed].mean()), float(data.qualities[rows, routed].mean()))
+
+
+def _chosen(choosing: Sequence[Point], measured: Sequence[Point], data: ModelScores) -> dict[str, Point]:
+    """Choose, for each model, the lambda that was best among those that cost no more than the model."""
+    found = {}
+    for name, price in zip(data.models, data.prices, strict=True):
+        affordable = [number for number, point in enumerate(choosing) if point.price <= price + 1e-9]
+        best = max(affordable or [len(choosing) - 1], key=lambda number: choosing[number].quality)
+        found[name] = measured[best]
+    return found
