@@ -6,6 +6,7 @@
 from ._abi import LogLevel, Status
 from ._errors import Trap, UnsafeForHostError
 from ._logs import LogRecord
+from ._meter import Meter
 from ._native import NativeModule
 from ._plugin import FailurePolicy
 from ._process import ConfigurationRefusedError
@@ -29,6 +30,7 @@ __all__ = [
     "LogLevel",
     "LogRecord",
     "MessageHeaders",
+    "Meter",
     "ModuleError",
     "NativeModule",
     "NotEmulatedError",

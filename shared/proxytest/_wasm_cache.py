@@ -15,9 +15,11 @@ CACHE_VARIABLE = "PROXYTEST_CACHE"
 
 
 @functools.cache
-def engine() -> wasmtime.Engine:
-    """Return the one engine that all modules of this process are compiled for."""
-    return wasmtime.Engine(wasmtime.Config())
+def engine(is_metered: bool = False) -> wasmtime.Engine:
+    """Return the engine that all modules of this process are compiled for, or that which counts fuel."""
+    config = wasmtime.Config()
+    config.consume_fuel = is_metered
+    return wasmtime.Engine(config)
 
 
 def cache_folder() -> pathlib.Path:
@@ -30,14 +32,15 @@ def cache_folder() -> pathlib.Path:
 
 
 @functools.lru_cache(maxsize=16)
-def compiled(code: bytes) -> wasmtime.Module:
+def compiled(code: bytes, is_metered: bool = False) -> wasmtime.Module:
     """Compile a module, or load what an earlier run compiled of the same bytes with the same compiler."""
     version = importlib.metadata.version("wasmtime")
-    name = f"{hashlib.sha256(code).hexdigest()}-wasmtime-{version}-{platform.machine()}.bin"
+    kind = "-metered" if is_metered else ""
+    name = f"{hashlib.sha256(code).hexdigest()}-wasmtime-{version}-{platform.machine()}{kind}.bin"
     path = cache_folder() / name
     if path.exists():
-        return wasmtime.Module.deserialize_file(engine(), str(path))
-    module = wasmtime.Module(engine(), code)
+        return wasmtime.Module.deserialize_file(engine(is_metered), str(path))
+    module = wasmtime.Module(engine(is_metered), code)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own first: tests run side by side must not read half a file.
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:

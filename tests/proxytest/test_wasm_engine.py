@@ -5,7 +5,7 @@ import re
 import pytest
 import wasmtime
 
-from proxytest import HIGRESS, ConfigurationRefusedError, Gateway, LogLevel, ModuleError, WasmModule
+from proxytest import HIGRESS, ConfigurationRefusedError, Gateway, LogLevel, Meter, ModuleError, WasmModule
 
 _MARKER = '(func (export "proxy_abi_version_0_2_1"))'
 _MALLOC = '(func (export "malloc") (param i32) (result i32) (i32.const 4096))'
@@ -180,3 +180,38 @@ def test_an_unreachable_ends_the_vm_and_further_requests_get_503() -> None:
     statuses = [gateway.get("/").reply.status for _ in range(2)]
 
     assert statuses == [503, 503]
+
+
+_BODY_CALLBACK = (
+    '(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) (local $i i32)'
+    " (loop $more (local.set $i (i32.add (local.get $i) (i32.const 1)))"
+    " (br_if $more (i32.lt_u (local.get $i) (local.get 1)))) (i32.const 0))"
+)
+
+
+def test_a_meter_counts_what_callbacks_execute_and_always_the_same() -> None:
+    def spent(*chunks: bytes) -> tuple[int, int]:
+        meter = Meter()
+        code = bytes(wasmtime.wat2wasm(f"(module {_MARKER} {_MALLOC} {_MEMORY} {_BODY_CALLBACK})"))
+        gateway = Gateway(host="wasm", module=WasmModule(code, meter=meter))
+        gateway.load("test")
+        gateway.cluster("upstream").respond(chunks=chunks)
+        gateway.get("/")
+        return meter.calls["on_response_body"], meter.instructions["on_response_body"]
+
+    calls, instructions = spent(b"x" * 100, b"x" * 900)
+    once, of_half = spent(b"x" * 500)
+
+    assert calls == once + 1
+    assert 6 * 1000 <= instructions <= 8 * 1000 + 100
+    assert spent(b"x" * 100, b"x" * 900) == (calls, instructions)
+    assert of_half < instructions
+
+
+def test_a_meter_can_begin_anew() -> None:
+    meter = Meter()
+    meter.add("on_log", 7)
+    meter.clear()
+    meter.add("on_log", 5)
+
+    assert (meter.instructions["on_log"], meter.calls["on_log"]) == (5, 1)
