@@ -7,9 +7,9 @@ from pathlib import Path
 from aigateway.catalog import read_catalog
 from aigateway.config import ConfigError, Reader
 
+from .catalog.file import load_catalog
 from .description import Provider
 from .plugin_packages import find_package
-from .reading import YamlFile
 from .wasmplugin import WasmPlugin
 
 __all__ = ["CatalogFile", "read_catalog_file", "unknown_clusters", "with_catalog"]
@@ -17,21 +17,19 @@ __all__ = ["CatalogFile", "read_catalog_file", "unknown_clusters", "with_catalog
 
 @dataclass(frozen=True, slots=True)
 class CatalogFile:
-    """What stands in the file: the keys that plugins read, as they are written."""
+    """What stands in the file, as far as plugins read it."""
 
     file: str
     values: Mapping[str, object]
+    """The keys of a plugin's configuration: `catalog`, and `unpriced` if it is there."""
 
 
 def read_catalog_file(path: Path) -> CatalogFile:
     """Read the catalog at *path*; raises DescriptionError with everything that is wrong."""
-    file = YamlFile(path)
-    values = dict(file.root.values)
-    read_catalog(file.root)
-    if "catalog" not in values:
-        file.root.problem("catalog", "expected a list with at least one model, got nothing")
-    file.finish()
-    return CatalogFile(path.name, values)
+    listing = load_catalog(path)
+    models = [{key: entry[key] for key in entry if key != "source"} for entry in listing.entries]
+    unpriced = {} if listing.unpriced is None else {"unpriced": listing.unpriced}
+    return CatalogFile(path.name, {"catalog": models} | unpriced)
 
 
 def with_catalog(plugin: WasmPlugin, catalog: CatalogFile | None) -> WasmPlugin:

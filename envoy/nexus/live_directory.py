@@ -5,7 +5,6 @@ points to is written before the file, and a provider that is gone stays a while:
 chosen are still on their way.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from .render import BOOTSTRAP, CLUSTERS, Node, key_file_name, to_yaml
+from .render import BOOTSTRAP, CLUSTERS, Node, discovery, key_file_name, to_yaml
 
 __all__ = ["RETIREMENT_S", "LiveDirectory", "Publication"]
 
@@ -76,17 +75,17 @@ class LiveDirectory:
         gone = [cluster for cluster in self._written_clusters() if cluster["name"] not in names]
         if not gone:
             return clusters, ()
-        leaving = tuple(cluster["name"] for cluster in gone)
-        version = hashlib.sha256(f"{clusters['version_info']} {leaving}".encode()).hexdigest()[:16]
-        return {"version_info": version, "resources": [*wanted, *gone]}, leaving
+        return discovery([*wanted, *gone]), tuple(cluster["name"] for cluster in gone)
 
     def _written_clusters(self) -> list[Any]:
+        """Return the clusters of the file, if it is one of ours, and as it was written."""
         try:
             document = yaml.safe_load((self.path / CLUSTERS).read_text(encoding="utf-8"))
             resources = document["resources"]
+            is_ours = document == discovery(resources)
         except (OSError, yaml.YAMLError, TypeError, KeyError):
-            return []  # There is none, or not one of ours: nothing to keep.
-        return resources if isinstance(resources, list) else []
+            return []
+        return resources if is_ours else []
 
     def _replace(self, name: str, node: Node) -> bool:
         """Put *node* into the file *name*, whole; return whether that changed anything."""

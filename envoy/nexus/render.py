@@ -29,6 +29,7 @@ __all__ = [
     "ROUTES_FILE",
     "VM_ID",
     "Node",
+    "discovery",
     "edition_of",
     "key_file_name",
     "render",
@@ -139,13 +140,14 @@ def _bootstrap(gateway: Gateway) -> Node:
     }
 
 
-def _discovery(kind: str, resources: Sequence[Mapping[str, object]]) -> Node:
+def discovery(resources: Sequence[Mapping[str, object]]) -> Node:
     """Return a ``DiscoveryResponse`` whose version says what is in it."""
     content = json.dumps(resources, sort_keys=True).encode()
-    return {
-        "version_info": hashlib.sha256(content).hexdigest()[:16],
-        "resources": [{"@type": kind, **resource} for resource in resources],
-    }
+    return {"version_info": hashlib.sha256(content).hexdigest()[:16], "resources": list(resources)}
+
+
+def _discovery(kind: str, resources: Sequence[Node]) -> Node:
+    return discovery([{"@type": kind} | resource for resource in resources])
 
 
 class _Dumper(yaml.SafeDumper):

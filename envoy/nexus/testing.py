@@ -40,6 +40,8 @@ __all__ = [
 
 _POLL_INTERVAL_S = 0.02
 _CRASH_MARKS = ("Uncaught RuntimeError", "Function: ", "Wasm VM failed", "Proxy-Wasm plugin in-VM backtrace")
+# Envoy says the same of a VM that was made only to try a configuration, and of one that has crashed.
+_REFUSAL_MARKS = ("Failed to configure base Wasm plugin", "Failed to load Wasm code", "ABI version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,11 @@ class RunningGateway:
 
     def vm_crashes(self) -> list[str]:
         """Return every sign that a VM has died: lines of the log, and counters that are not zero."""
-        lines = [line for line in self.logs if any(mark in line for mark in _CRASH_MARKS)]
+        lines = [
+            line
+            for line in self.logs
+            if any(mark in line for mark in _CRASH_MARKS) and not any(mark in line for mark in _REFUSAL_MARKS)
+        ]
         stats = self.admin.stats("wasm.").items()
         return lines + [f"{name}: {value}" for name, value in stats if "vm_reload" in name and value]
 
