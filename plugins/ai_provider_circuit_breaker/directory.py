@@ -22,6 +22,8 @@ class Target:
     """A provider, and the model there, if that is known."""
 
     provider: str
+    label: str
+    """How metrics call the breaker: the provider, or `provider.model` if there is one for each."""
     breaker_key: str
     latency_key: str
     model: Model | None = None
@@ -64,6 +66,7 @@ def _target(model: Model, scope: Scope) -> Target:
     name = model.name if scope == "model" else None
     return Target(
         provider=model.provider,
+        label=model.provider if name is None else f"{model.provider}.{name}",
         breaker_key=breaker_key(model.provider, name),
         latency_key=latency_key(model.provider, name),
         model=model,
@@ -71,4 +74,4 @@ def _target(model: Model, scope: Scope) -> Target:
 
 
 def _provider(name: str) -> Target:
-    return Target(provider=name, breaker_key=breaker_key(name), latency_key=latency_key(name))
+    return Target(provider=name, label=name, breaker_key=breaker_key(name), latency_key=latency_key(name))

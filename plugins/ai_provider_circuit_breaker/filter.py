@@ -45,8 +45,6 @@ CLUSTER: Final = "x-ai-cluster"
 FALLBACKS: Final = "x-ai-fallbacks"
 HIGRESS_MODEL: Final = "x-higress-llm-model"
 ATTEMPTS: Final = "x-ai-attempts"
-SERVED: Final = "ai_nexus.served"
-"""Property by which the filters before this one learn who has answered: `provider/model`."""
 
 
 class BreakerContext(PluginContext[Config]):
@@ -93,7 +91,7 @@ class BreakerContext(PluginContext[Config]):
         if transition is None:
             return
         is_shut = transition.after in SHUT
-        name = f"{_METRICS}.{target.provider}"
+        name = f"{_METRICS}.{target.label}"
         self.metrics.counter(f"{name}.to_{transition.after}").increment()
         self.metrics.gauge(f"{name}.shut").set(int(is_shut))
         _log.log(
@@ -137,7 +135,7 @@ class BreakerContext(PluginContext[Config]):
         else:
             wait = read_retry_after(answer.headers.get("retry-after"), self.now())
             event = classify_check(answer.status, wait, config.limits)
-        self.metrics.counter(f"{_METRICS}.{target.provider}.check_{event.kind}").increment()
+        self.metrics.counter(f"{_METRICS}.{target.label}.check_{event.kind}").increment()
         self.tell(target, permit, event, config)
 
     def _global_config(self) -> Config | None:
@@ -151,10 +149,10 @@ class BreakerContext(PluginContext[Config]):
 class Breaker(HttpFilter[Config]):
     """Asks for a permit before a request leaves, and settles it when the stream is over.
 
-    Counters: `ai_provider_circuit_breaker.<provider>.<kind>` for every exchange by what it counts as,
-    `.<provider>.to_<state>` for changes of state, `.<provider>.check_<kind>` for active checks; `.moved`,
-    `.refused` and `.last_resort` for requests. Gauge: `.<provider>.shut`. Histograms: `.<provider>.total_ms`
-    and `.<provider>.first_ms`.
+    Counters: `ai_provider_circuit_breaker.<label>.<kind>` for every exchange by what it counts as,
+    `.<label>.to_<state>` for changes of state, `.<label>.check_<kind>` for active checks; `.moved`,
+    `.refused` and `.last_resort` for requests. Gauge: `.<label>.shut`. Histograms: `.<label>.total_ms` and
+    `.<label>.first_ms`.
     """
 
     plugin: BreakerContext
@@ -162,7 +160,6 @@ class Breaker(HttpFilter[Config]):
     def __init__(self) -> None:
         self._target: Target | None = None
         self._permit: Permit | None = None
-        self._was_moved = False
         self._format: Format | None = None
         self._sent_s = 0.0
         self._status: int | None = None
@@ -204,7 +201,8 @@ class Breaker(HttpFilter[Config]):
         headers[ATTEMPTS] = str(int(not is_local) if attempts is None else attempts)
         if is_local:
             return CONTINUE
-        if self._was_moved and self._target.model is not None:
+        if self._target.model is not None:
+            # Whatever the provider says itself: others find the price by this.
             headers.update({MODEL: self._target.model.name, PROVIDER: self._target.provider})
         self._status = response.status
         if self._status < 300:
@@ -242,7 +240,7 @@ class Breaker(HttpFilter[Config]):
             duration_s=max(0.0, now_s - self._sent_s),
         )
         event = classify(exchange, config.limits)
-        self._count(f"{target.provider}.{event.kind}")
+        self._count(f"{target.label}.{event.kind}")
         if event.kind is not Kind.NOT_COUNTED or permit.probe:
             self.plugin.tell(target, permit, event, config)
         if event.kind in (Kind.SUCCESS, Kind.SLOW):
@@ -265,9 +263,8 @@ class Breaker(HttpFilter[Config]):
             body = b"" if request.end_of_stream else await request.body.read()
             try:
                 changed = set_members(body, {"model": model.upstream_name}) if body else body
-            except (
-                InvalidRequestError
-            ):  # Nothing that names a model; the provider will say what it thinks of it.
+            except InvalidRequestError:
+                # It names no model: what to make of it is the provider's to say.
                 changed = body
             if changed is not body:
                 request.body.replace(changed)
@@ -279,8 +276,6 @@ class Breaker(HttpFilter[Config]):
                     HIGRESS_MODEL: model.name,
                 }
             )
-            self.properties.set(SERVED, model.key)
-            self._was_moved = True
         self._sent_s = self.now()
         return CONTINUE
 
@@ -302,11 +297,11 @@ class Breaker(HttpFilter[Config]):
 
     def _note_latency(self, target: Target, exchange: Exchange) -> None:
         total_ms = exchange.duration_s * 1_000
-        self.metrics.histogram(f"{_METRICS}.{target.provider}.total_ms").record(round(total_ms))
+        self.metrics.histogram(f"{_METRICS}.{target.label}.total_ms").record(round(total_ms))
         first_ms = None
         if exchange.is_streamed and exchange.first_byte_s is not None:
             first_ms = max(0.0, exchange.first_byte_s) * 1_000
-            self.metrics.histogram(f"{_METRICS}.{target.provider}.first_ms").record(round(first_ms))
+            self.metrics.histogram(f"{_METRICS}.{target.label}.first_ms").record(round(first_ms))
         sample = Sample(total_ms=total_ms, first_ms=first_ms, output_tokens=self._reader.output_tokens)
         self.plugin.note(target.latency_key, sample, self.config)
 

@@ -78,8 +78,18 @@ def test_a_request_to_a_provider_that_works_passes_as_it_is(three: Gateway) -> N
     assert exchange.reply.status == 200
     assert exchange.reply.json() == ANSWER
     assert exchange.reply.headers["x-ai-attempts"] == "1"
-    assert "x-ai-model" not in exchange.reply.headers
+    assert exchange.reply.headers["x-ai-model"] == "gpt-5.5"
     assert three.metrics[f"{METRICS}.openai.success"] == 1
+
+
+def test_a_provider_cannot_say_that_another_has_answered(three: Gateway) -> None:
+    three.load(NAME)
+    three.cluster("openai").respond(json=ANSWER, headers={"x-ai-model": "kimi", "x-ai-provider": "moonshot"})
+
+    reply = ask(three).reply
+
+    assert reply.headers.get_all("x-ai-model") == ["gpt-5.5"]
+    assert reply.headers.get_all("x-ai-provider") == ["openai"]
 
 
 def test_one_that_fails_three_times_gets_no_more_from_any_worker(three: Gateway) -> None:
@@ -217,6 +227,8 @@ def test_per_model_one_model_is_shut_and_the_other_is_not(three: Gateway) -> Non
     assert state(three, "breaker/openai/gpt-5.5") is BreakerState.OPEN
     assert served_by(ask(three)) == "anthropic"
     assert served_by(ask(three, {"x-ai-model": "gpt-4.1-mini"})) == "openai"
+    assert three.metrics[f"{METRICS}.openai.gpt-5.5.shut"] == 1
+    assert three.metrics[f"{METRICS}.openai.gpt-4.1-mini.failure"] == 1
 
 
 # When nobody may be tried
