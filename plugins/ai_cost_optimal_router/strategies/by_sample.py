@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from aigateway.config import Reader
 
@@ -11,7 +11,7 @@ from ..market import Market
 from ..situation import Draw, Evidence
 from .strategy import JsonObject, Known, Offer, Order, Plan, Scene, Stage, Strategy
 
-__all__ = ["Bandit", "sample_beta"]
+__all__ = ["Bandit", "Beta"]
 
 _REMEMBERED: Final = 1024
 _NO_EVIDENCE: Final = Evidence()
@@ -20,21 +20,91 @@ _USUAL_INPUT: Final = 3
 """Tokens of input to one of output, when arms are told apart before any request is known."""
 
 
+class Beta(NamedTuple):
+    """A Beta distribution, prepared for drawing from it.
+
+    It is `x / (x + y)` of two Gamma variables. Those are made by the method of Marsaglia and Tsang, "A simple
+    method for generating gamma variables", ACM Transactions on Mathematical Software 26 (2000), for which
+    each has two constants.
+    """
+
+    successes: float
+    failures: float
+    d_successes: float
+    c_successes: float
+    d_failures: float
+    c_failures: float
+
+    @classmethod
+    def of(cls, successes: float, failures: float) -> "Beta":
+        """Prepare the distribution with these parameters, both of at least 1."""
+        d_successes, d_failures = successes - 1 / 3, failures - 1 / 3
+        return cls(
+            successes,
+            failures,
+            d_successes,
+            1 / math.sqrt(9 * d_successes),
+            d_failures,
+            1 / math.sqrt(9 * d_failures),
+        )
+
+    def sample(self, draw: Draw) -> tuple[float, Sequence[float]]:
+        """Draw from it; return the number with those that it was made of, from which it can be made again."""
+        _, _, d_successes, c_successes, d_failures, c_failures = self
+        drawn = [draw(), draw(), draw(), draw()]
+        # Two independent normal numbers, after Box and Muller.
+        radius, angle = math.sqrt(-2 * math.log(1 - drawn[0])), math.tau * drawn[1]
+        successes = _gamma(d_successes, c_successes, radius * math.cos(angle), 1 - drawn[2])
+        if successes is None:
+            successes = _gamma_again(d_successes, c_successes, drawn, draw)
+        failures = _gamma(d_failures, c_failures, radius * math.sin(angle), 1 - drawn[3])
+        if failures is None:
+            failures = _gamma_again(d_failures, c_failures, drawn, draw)
+        return successes / (successes + failures), drawn
+
+
+def _gamma(d: float, c: float, normal: float, u: float) -> float | None:
+    """Make a Gamma variable of a normal one and of *u*, above 0 and up to 1; `None` for a few pairs."""
+    v = 1 + c * normal
+    if v <= 0:
+        return None
+    v = v * v * v
+    square = normal * normal
+    if u < 1 - 0.0331 * square * square or math.log(u) < square / 2 + d * (1 - v + math.log(v)):
+        return d * v
+    return None
+
+
+def _gamma_again(d: float, c: float, drawn: list[float], draw: Draw) -> float:
+    """Draw until there is a Gamma variable."""
+    while True:
+        more = [draw(), draw(), draw()]
+        drawn += more
+        normal = math.sqrt(-2 * math.log(1 - more[0])) * math.cos(math.tau * more[1])
+        found = _gamma(d, c, normal, 1 - more[2])
+        if found is not None:
+            return found
+
+
+_Round: TypeAlias = tuple[Sequence[int], Sequence[Beta], Sequence[tuple[float, Sequence[float]]]]
+"""The arms of a ranking, their distributions, and what was drawn."""
+
+
 @dataclass(frozen=True, slots=True)
 class _BanditTerms:
     cost_weight: float = 0.3
     """The share of cost in the score; the rest is the sampled chance of success."""
     prior_mass: float = 10.0
     """How many answers the quality in the catalog is worth as evidence."""
-    arms: int = 6
+    arms: int = 5
     """Models among which samples are drawn."""
 
-    def posterior(self, quality: float, evidence: Evidence) -> tuple[float, float]:
-        """Give the parameters of the Beta distribution of a model's chance of success.
+    def posterior(self, quality: float, evidence: Evidence) -> Beta:
+        """Give the distribution of a model's chance of success.
 
-        Before anything is known any chance is as likely as any other, so both begin at 1.
+        Before anything is known any chance is as likely as any other, so both parameters begin at 1.
         """
-        return (
+        return Beta.of(
             1 + self.prior_mass * quality + evidence.successes,
             1 + self.prior_mass * (1 - quality) + evidence.failures,
         )
@@ -53,7 +123,7 @@ class _BanditOrder(Order):
         self._terms = terms
         self._arms: dict[int, Sequence[int]] = {}
         self._evidence: Mapping[str, Mapping[str, Evidence]] = {}
-        self._posteriors: dict[tuple[int, str], Sequence[tuple[float, float]]] = {}
+        self._posteriors: dict[tuple[int, str], Sequence[Beta]] = {}
 
     def rank(self, models: int, scene: Scene) -> Sequence[int]:
         """Draw a chance of success for each arm, and order by it and by cost."""
@@ -61,22 +131,13 @@ class _BanditOrder(Order):
         arms = self._arms_of(models)
         costs = market.costs(arms, situation.prompt_tokens, situation.max_tokens, scene.outputs)
         cheapest, dearest = min(costs), max(costs)
-        drawn: list[float] = []
-
-        def note() -> float:
-            number = draw()
-            drawn.append(number)
-            return number
-
-        notes = cast(dict[int, _Sample], scene.notes.setdefault("bandit", {}))
-        scored = []
-        for number, cost, (successes, failures) in zip(
-            arms, costs, self._posteriors_of(models, scene), strict=True
-        ):
-            first = len(drawn)
-            chance = sample_beta(successes, failures, note)
-            notes[number] = successes, failures, drawn, first, len(drawn)
-            scored.append((terms.score(chance, cost, cheapest, dearest), number))
+        posteriors = self._posteriors_of(models, scene)
+        samples = [posterior.sample(draw) for posterior in posteriors]
+        cast(list[_Round], scene.notes.setdefault("bandit", [])).append((arms, posteriors, samples))
+        scored = [
+            (terms.score(chance, cost, cheapest, dearest), number)
+            for number, cost, (chance, _) in zip(arms, costs, samples, strict=True)
+        ]
         scored.sort()
         return [number for _, number in scored]
 
@@ -99,7 +160,7 @@ class _BanditOrder(Order):
             self._arms[models] = arms
         return arms
 
-    def _posteriors_of(self, models: int, scene: Scene) -> Sequence[tuple[float, float]]:
+    def _posteriors_of(self, models: int, scene: Scene) -> Sequence[Beta]:
         """Give the distribution of each arm."""
         evidence, domain = scene.knowledge.evidence, scene.situation.domain
         if evidence is not self._evidence:
@@ -130,11 +191,12 @@ class _BanditOrder(Order):
 
     def extras(self, numbers: Sequence[int], scene: Scene) -> Sequence[JsonObject]:
         """Give the distribution of each, and the random numbers that were drawn for it."""
-        notes = cast(Mapping[int, _Sample], scene.notes["bandit"])
-        return [
-            {"successes": successes, "failures": failures, "draws": drawn[first:end]}
-            for successes, failures, drawn, first, end in (notes[number] for number in numbers)
-        ]
+        found = {
+            number: {"successes": posterior.successes, "failures": posterior.failures, "draws": drawn}
+            for arms, posteriors, samples in cast(Sequence[_Round], scene.notes["bandit"])
+            for number, posterior, (_, drawn) in zip(arms, posteriors, samples, strict=True)
+        }
+        return [found[number] for number in numbers]
 
     @classmethod
     def score(cls, offers: Sequence[Offer], terms: JsonObject) -> Sequence[float]:
@@ -143,45 +205,11 @@ class _BanditOrder(Order):
         cheapest, dearest = cast(int, terms["cheapest_nano_usd"]), cast(int, terms["dearest_nano_usd"])
         scores = []
         for offer in offers:
+            parameters = (cast(float, offer.extra[name]) for name in ("successes", "failures"))
             again = iter(cast(Sequence[float], offer.extra["draws"]))
-            chance = sample_beta(
-                cast(float, offer.extra["successes"]),
-                cast(float, offer.extra["failures"]),
-                again.__next__,
-            )
+            chance, _ = Beta.of(*parameters).sample(again.__next__)
             scores.append(weights.score(chance, offer.cost_nano_usd, cheapest, dearest))
         return scores
-
-
-_Sample: TypeAlias = tuple[float, float, Sequence[float], int, int]
-"""Successes, failures, and where in all the numbers that were drawn those of one model begin and end."""
-
-
-def sample_beta(successes: float, failures: float, draw: Draw) -> float:
-    """Draw from the Beta distribution with these parameters, both of at least 1."""
-    # Two independent normal numbers, after Box and Muller.
-    radius, angle = math.sqrt(-2 * math.log(1 - draw())), math.tau * draw()
-    first = _gamma(successes, radius * math.cos(angle), draw)
-    return first / (first + _gamma(failures, radius * math.sin(angle), draw))
-
-
-def _gamma(shape: float, normal: float, draw: Draw) -> float:
-    """Make a number of the Gamma distribution of scale 1 from a normal one; *shape* is at least 1.
-
-    The method is that of Marsaglia and Tsang, "A simple method for generating gamma variables", ACM
-    Transactions on Mathematical Software 26 (2000). It seldom needs a second normal number.
-    """
-    d = shape - 1 / 3
-    c = 1 / math.sqrt(9 * d)
-    while True:
-        v = 1 + c * normal
-        if v > 0:
-            v = v * v * v
-            square = normal * normal
-            u = 1 - draw()
-            if u < 1 - 0.0331 * square * square or math.log(u) < square / 2 + d * (1 - v + math.log(v)):
-                return d * v
-        normal = math.sqrt(-2 * math.log(1 - draw())) * math.cos(math.tau * draw())
 
 
 @dataclass(frozen=True, slots=True)
