@@ -24,6 +24,8 @@ ROUTELLM_SCORERS = frozenset({"mf", "bert", "sw_ranking", "causal_llm"})
 _PREFIX = "router-"
 _OPEN_EXPONENT = re.compile(r".*[0-9.][eE]", re.DOTALL)
 _NUMBER = re.compile(r"[0-9]{0,9}\.?[0-9]{0,40}(?:[eE][+-]?[0-9]{1,3})?")
+_LONGEST = 256
+"""Characters of a name; no more is looked at."""
 _QUOTED_LENGTH = 60
 
 
@@ -63,7 +65,7 @@ class Vocabulary:
         return self._router(model, default) if model.startswith(_PREFIX) else None
 
     def _router(self, model: str, default: str) -> Ask:
-        scorer, written = _split(model.removeprefix(_PREFIX))
+        scorer, written = _split(model[:_LONGEST].removeprefix(_PREFIX))
         if not scorer or not written:
             raise _refused("expected router-<scorer>-<threshold>, such as router-mf-0.11593", model)
         pair = default
@@ -80,7 +82,8 @@ class Vocabulary:
         thresholds = tuple([_threshold(text, model) for text in written.split(",")])
         needed = self.pairs[pair]
         if len(thresholds) != needed:
-            raise _refused(f"expected {needed} thresholds with commas between, got {len(thresholds)}", model)
+            wanted = "one threshold" if needed == 1 else f"{needed} thresholds with commas between"
+            raise _refused(f"expected {wanted}, got {len(thresholds)}", model)
         if list(thresholds) != sorted(thresholds, reverse=True):
             raise _refused("expected thresholds that fall, strongest tier first", model)
         return Ask(pair, scorer, thresholds)
@@ -96,6 +99,8 @@ def _split(rest: str) -> tuple[str, str]:
     *parts, written = rest.split("-")
     while len(parts) > 1 and written[:1].isdigit() and _OPEN_EXPONENT.fullmatch(parts[-1]):
         written = f"{parts.pop()}-{written}"
+    if parts and parts[-1] == "":  # The second of two hyphens is a sign.
+        return "-".join(parts[:-1]), f"-{written}"
     return "-".join(parts), written
 
 

@@ -129,7 +129,9 @@ class ThresholdBlock:
         """Give what is held."""
         if tiers.fractions:
             if self.fraction >= 0 or self.cost_nano_usd >= 0 or self.saving >= 0:
-                self.reader.refuse("target_strong_fraction", "no target: the tiers have fractions", "one")
+                self.reader.refuse(
+                    "target_strong_fraction", "nothing, for the tiers have fractions", "a target"
+                )
             return FractionTarget(tiers.fractions)
         if tiers.pair.boundaries > 1:
             if self.mode != "fixed":
@@ -139,9 +141,7 @@ class ThresholdBlock:
             return FractionTarget((self.fraction if self.fraction >= 0 else _DEFAULT_FRACTION,))
         strong, weak = (tier.prices for tier in tiers.pair.tiers)
         if strong is None or weak is None:
-            tiers.reader.refuse("tiers", "prices of both, as money is to be held", "tiers without a price")
+            tiers.reader.refuse("tiers", "prices of both, to hold an amount of money", None)
         elif (strong.input, strong.output) <= (weak.input, weak.output):
-            tiers.reader.refuse(
-                "tiers", "a strong tier that costs more than the weak one", "one that does not"
-            )
+            tiers.reader.refuse("tiers", "a strong tier that costs more than the weak one", "another")
         return CostTarget(self.cost_nano_usd) if self.cost_nano_usd >= 0 else SavingTarget(self.saving)

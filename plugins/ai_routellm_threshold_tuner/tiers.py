@@ -86,9 +86,7 @@ class ConfiguredPair:
         for entry in entries:
             tier = _tier(entry, catalog)
             if not _NAME.fullmatch(tier.name) or tier.name in [other.name for other in tiers]:
-                entry.refuse(
-                    "name", "a name of its own, of letters, digits and underscores", tier.name or None
-                )
+                entry.refuse("name", _A_NAME, tier.name or None)
             tiers.append(tier)
             thresholds.append(entry.number("threshold", _ABSENT, at_least=0, at_most=1))
             fractions.append(entry.number("fraction", _ABSENT, at_least=0, at_most=1))

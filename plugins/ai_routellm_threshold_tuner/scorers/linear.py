@@ -36,7 +36,7 @@ def features(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """
     seen = window(text)
     words, characters = split(seen)
-    return bucket_numbers(*hashed(words, characters)), measure(seen, words, characters)
+    return bucket_numbers(*hashed(words, characters)), measure(seen, words, characters, len(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

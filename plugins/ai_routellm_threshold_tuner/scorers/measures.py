@@ -62,10 +62,11 @@ _CLASS_OF = bytes(
 _UNCLASSED = bytes(byte for byte in range(256) if not _CLASS_OF[byte])
 
 
-def measure(text: str, words: Sequence[bytes], characters: str) -> tuple[float, ...]:
+def measure(text: str, words: Sequence[bytes], characters: str, of: int) -> tuple[float, ...]:
     """Measure a text that has these *words*, and these *characters* of scripts without words.
 
-    Counts are brought between 0 and 1 as n / (n + h), where h is the count that gives one half.
+    If it is a part of a text of more characters, *of* them, that text is taken to go on like it. Counts are
+    brought between 0 and 1 as n / (n + h), where h is the count that gives one half.
     """
     # Without what is most of any text, the counts look at little.
     count = text.encode("utf-8", "replace").translate(_CLASS_OF, _UNCLASSED).count
@@ -74,7 +75,7 @@ def measure(text: str, words: Sequence[bytes], characters: str) -> tuple[float, 
     sentences, commas, quotes, beyond = count(b"."), count(b","), count(b'"'), count(b"E")
     size, units = len(text) or 1, len(words) + len(characters) or 1
     sample = characters[:_SAMPLED_CHARACTERS]
-    length = len(words) + len(characters) / _CHARACTERS_PER_WORD_OF_UNSPACED
+    length = (len(words) + len(characters) / _CHARACTERS_PER_WORD_OF_UNSPACED) * max(1.0, of / size)
     return (
         50 / (length + 50),
         sqrt(min(length, _LONGEST_WORDS) / _LONGEST_WORDS),

@@ -41,9 +41,6 @@ _SPACED_RUN: Final = re.compile(f"[^{_UNSPACED}]+")
 _MULTIPLIER: Final = 0x9E37
 """2^16 divided by the golden ratio; it has 16 bits, so that its product with a character keeps to 32."""
 
-_MIDDLE_BITS: Final = 8
-"""Of 32 bits of such a product, those that depend on all of the character begin here."""
-
 _PAIR_SHIFT: Final = 37
 """The next word or character, 32 bits on, and 5 more, so that no pair of equals is in one bucket with all."""
 
@@ -80,7 +77,7 @@ def bucket_numbers(words: list[bytes], characters: str) -> tuple[int, ...]:
 
     They are numbers below `BUCKETS`, 2n - 1 for n words or characters. With c the CRC-32 of a word, the word
     is in bucket c mod 2^16, and the pair (c, d) in (c xor (d >> 5)) mod 2^16. For characters c is the product
-    with 40503, without its last 8 bits.
+    with 40503.
     """
     numbers: tuple[int, ...] = ()
     if words:
@@ -90,9 +87,8 @@ def bucket_numbers(words: list[bytes], characters: str) -> tuple[int, ...]:
         # Straight from `codecs`: str.encode() would look this encoding up, and import a module for it.
         units, _ = utf_32_le_encode(characters)
         number = int.from_bytes(units, "little") * _MULTIPLIER
-        single, paired = number >> _MIDDLE_BITS, _paired(number) >> _MIDDLE_BITS
         count = len(characters)
-        numbers = (*numbers, *_low_halves(single, count), *_low_halves(paired, count)[:-1])
+        numbers = (*numbers, *_low_halves(number, count), *_low_halves(_paired(number), count)[:-1])
     return numbers
 
 

@@ -9,7 +9,7 @@ from .ngrams import bucket_numbers, hashed, split, window
 
 __all__ = ["SimilarTexts"]
 
-_COMMON_SHARE = 0.2
+_COMMON_SHARE = 0.5
 """What occurs in a larger share of the texts says nothing about any of them."""
 _LEAST_FOR_COMMON = 10
 """Of fewer texts all is kept."""
