@@ -215,7 +215,7 @@ def run_compare_models(options: argparse.Namespace) -> int:
     found = Comparison.mean(splits)
     about = (
         f"{len(data.prompts):,} prompts, {len(data.models)} models, means of {options.splits} splits. In a "
-        "row: a model alone, and routing that costs no more. Learnt, chosen and measured on different prompts."
+        "row: a model alone, and routing that costs no more. Learnt, chosen, measured on different prompts."
     )
     table = list(model_rows(found))
     print(about, evaluation.aligned(table), sep="\n")

@@ -86,10 +86,10 @@ def draw_models(found: Comparison) -> Figure:
         )
     axes.set_xlabel("USD per million tokens, mean of all requests")
     axes.set_ylabel("quality")
-    axes.set_xlim(0, 1.25 * dearest)
+    axes.set_xlim(0, 1.45 * dearest)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="center right", fontsize="small")
     return figure
 
 
