@@ -272,6 +272,7 @@ def test_or_goes_on_as_it_is_when_so_configured(
     assert "x-ai-cluster" not in sent(exchange)
 
 
+@pytest.mark.hosts("native", "wasm")  # A connection to Envoy cannot choose its worker.
 def test_a_breaker_that_is_open_is_known_to_every_worker(gateway: Gateway) -> None:
     gateway.configure(workers=2)
     gateway.load(NAME)
@@ -366,6 +367,7 @@ def test_the_length_of_answers_is_learnt(
     assert gateway.metrics["ai_cost_optimal_router.lessons"] == 1
 
 
+@pytest.mark.hosts("native", "wasm")  # A connection to Envoy cannot choose its worker.
 def test_all_workers_learn_one_thing(gateway: Gateway) -> None:
     gateway.configure(workers=2)
     gateway.load(NAME, LEARN_ALL)
@@ -378,6 +380,7 @@ def test_all_workers_learn_one_thing(gateway: Gateway) -> None:
     assert (answers, successes) == (4, 4)
 
 
+@pytest.mark.hosts("native", "wasm")  # A connection to Envoy cannot choose its worker.
 def test_what_was_learnt_changes_the_choice(gateway: Gateway) -> None:
     """A model that talks ten times as much is no longer the cheapest."""
     gateway.configure(workers=2)
