@@ -134,8 +134,15 @@ class Dispatcher:
     def on_response_body(self, context: int, body_size: int, end_of_stream: int) -> int:
         """Deliver a part of a response body; there may be thousands, so first of all this asks who cares."""
         stream = self._streams.get(context)
-        if stream is None or (stream.response_flow is None and stream.root.callbacks.response[BODY] is None):
+        if stream is None:
             return 0
+        if stream.root.callbacks.response[BODY] is None:
+            flow = stream.response_flow
+            if flow is None:
+                return 0
+            if not flow.is_held:
+                flow.pass_by(BODY, body_size, end_of_stream == 1)
+                return 0
         return self._deliver(stream, RESPONSE, BODY, body_size, end_of_stream)
 
     def on_response_trailers(self, context: int, trailer_count: int) -> int:

@@ -349,3 +349,28 @@ def test_reading_twice_fetches_once() -> None:
 
     assert stream.host.errors() == []
     assert stream.host.counted()["get_buffer_bytes"] == 2
+
+
+class SeesOnlyHeads(HttpFilter[object]):
+    def on_response_headers(self, response: Response) -> Outcome:
+        return CONTINUE
+
+    def on_done(self) -> None:
+        self.shared.set("complete", str(self.response.end_of_stream).encode())
+
+
+@pytest.mark.parametrize(
+    ("pieces", "complete"), [([], b"False"), ([b"1"], b"False"), ([b"1", b"2", b""], b"True")]
+)
+def test_a_filter_that_lets_bodies_pass_still_knows_whether_they_have_ended(
+    pieces: list[bytes], complete: bytes
+) -> None:
+    stream = Worker(definition(SeesOnlyHeads)).stream()
+    stream.request_headers(end=True)
+    stream.response_headers()
+    for piece in pieces:
+        assert stream.response_body(piece, end=not piece) == 0
+    stream.finish()
+
+    assert stream.host.shared[b"complete"][0] == complete
+    assert stream.host.counted()["get_buffer_bytes"] == 1  # The configuration.
