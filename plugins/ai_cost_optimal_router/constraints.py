@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from aigateway.chat import Format, Need
 
 from .config import Config, Policy
-from .market import Market, Outputs
+from .market import Market, Outputs, numbers_in
 from .situation import Knowledge, Situation
 
 __all__ = ["Constraints", "Feasible", "Rights"]
@@ -128,11 +128,11 @@ class Constraints:
         if not models or (limit is None and budget is None):
             return models, excluded
         if limit is not None and self._dearest(situation, models, outputs) > limit:
-            numbers = self._market.members(models)
+            numbers = numbers_in(models)
             costs = self._market.costs(numbers, situation.prompt_tokens, situation.max_tokens, outputs)
             models = _note(models, self._within(numbers, costs, limit), "cost", excluded)
         if budget is not None and models and self._dearest_at_most(situation, models) > budget:
-            numbers = self._market.members(models)
+            numbers = numbers_in(models)
             models = _note(
                 models,
                 self._within(numbers, self._costs_at_most(situation, numbers), budget),
@@ -179,7 +179,8 @@ class Constraints:
         if situation.latency == "realtime":
             yield "latency", self._is_realtime
         if situation.tier is not None and self._config.require_tier:
-            yield "tier", self._market.of_tier(situation.tier)
+            # Where the catalog does not know the tier, it asks for nothing.
+            yield "tier", self._market.of_tier(situation.tier) or self._market.everything
 
     def _open(self, closed: Mapping[str, float], now_s: float) -> int:
         """Return the models whose provider, or who themselves, take requests now."""

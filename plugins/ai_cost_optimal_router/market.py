@@ -16,11 +16,12 @@ from aigateway.health import LatencyStats
 
 from .situation import ANY_MODEL
 
-__all__ = ["Expectation", "LatencyRule", "LatencyView", "Market", "Outputs", "output_cell"]
+__all__ = ["Expectation", "LatencyRule", "LatencyView", "Market", "Outputs", "numbers_in", "output_cell"]
 
 _REMEMBERED: Final = 1024
 """Results of one kind that are kept; more are begun anew, so that strange requests cannot fill the memory."""
 
+_REMEMBERED_MEMBERS: Final = 256
 _REMEMBERED_OUTPUTS: Final = 64
 
 _STEPS_PER_DOUBLING: Final = 8
@@ -155,13 +156,12 @@ class Market:
         return found
 
     def members(self, models: int) -> tuple[int, ...]:
-        """List the numbers in a set, ascending."""
+        """List the numbers in a set, ascending; what is asked for again and again is remembered."""
         found = self._members.get(models)
         if found is None:
-            if len(self._members) >= _REMEMBERED:
+            if len(self._members) >= _REMEMBERED_MEMBERS:
                 self._members.clear()
-            bits = f"{models:b}"[::-1]
-            found = self._members[models] = tuple(number for number, bit in enumerate(bits) if bit == "1")
+            found = self._members[models] = numbers_in(models)
         return found
 
     def count_providers(self, models: int) -> int:
@@ -340,6 +340,11 @@ class _Sizes:
 
     def at_least(self, size: int) -> int:
         return self._sets[bisect_left(self._steps, size)]
+
+
+def numbers_in(models: int) -> tuple[int, ...]:
+    """List the numbers in a set, ascending."""
+    return tuple([number for number, bit in enumerate(f"{models:b}"[::-1]) if bit == "1"])
 
 
 def output_cell(outputs: Outputs, max_tokens: int | None) -> int:

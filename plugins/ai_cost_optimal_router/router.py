@@ -79,6 +79,7 @@ class Router:
                 raise no_model(excluded, opens_s, situation.now_s)
             scene.feasible = models
             strategy, plan = "best_quality", _BEST
+        scene.narrowed = bool(unpaid)
         rankings, picked = self._look(plan, models, scene)
         excluded = {**feasible.hard_excluded, **({} if given_up else feasible.soft_excluded), **unpaid}
         return self._choice(

@@ -109,10 +109,9 @@ class _BanditTerms:
             1 + self.prior_mass * (1 - quality) + evidence.failures,
         )
 
-    def score(self, chance: float, cost: int, cheapest: int, dearest: int) -> float:
-        """Score a model; lower is better."""
-        dearness = (cost - cheapest) / (dearest - cheapest or 1)
-        return self.cost_weight * dearness - (1 - self.cost_weight) * chance
+    def prices(self, cheapest: int, dearest: int) -> tuple[float, float]:
+        """Give what a nano-USD and what a chance of success are worth, when costs are between these."""
+        return self.cost_weight / (dearest - cheapest or 1), 1 - self.cost_weight
 
 
 class _BanditOrder(Order):
@@ -130,12 +129,12 @@ class _BanditOrder(Order):
         market, situation, terms, draw = self.market, scene.situation, self._terms, scene.draw
         arms = self._arms_of(models)
         costs = market.costs(arms, situation.prompt_tokens, situation.max_tokens, scene.outputs)
-        cheapest, dearest = min(costs), max(costs)
+        per_nano_usd, per_chance = terms.prices(min(costs), max(costs))
         posteriors = self._posteriors_of(models, scene)
         samples = [posterior.sample(draw) for posterior in posteriors]
         cast(list[_Round], scene.notes.setdefault("bandit", [])).append((arms, posteriors, samples))
         scored = [
-            (terms.score(chance, cost, cheapest, dearest), number)
+            (per_nano_usd * cost - per_chance * chance, number)
             for number, cost, (chance, _) in zip(arms, costs, samples, strict=True)
         ]
         scored.sort()
@@ -151,9 +150,9 @@ class _BanditOrder(Order):
             arms = market.members(models)
             if len(arms) > terms.arms:
                 prices = [_USUAL_INPUT * market.input_prices[i] + market.output_prices[i] for i in arms]
-                low, high = min(prices), max(prices)
+                per_price, per_chance = terms.prices(min(prices), max(prices))
                 scores = {
-                    number: terms.score(market.qualities[number], price, low, high)
+                    number: per_price * price - per_chance * market.qualities[number]
                     for number, price in zip(arms, prices, strict=True)
                 }
                 arms = sorted(sorted(arms, key=scores.__getitem__)[: terms.arms])
@@ -202,13 +201,15 @@ class _BanditOrder(Order):
     def score(cls, offers: Sequence[Offer], terms: JsonObject) -> Sequence[float]:
         """Score by the samples, drawn again from the recorded numbers."""
         weights = _BanditTerms(cost_weight=cast(float, terms["cost_weight"]))
-        cheapest, dearest = cast(int, terms["cheapest_nano_usd"]), cast(int, terms["dearest_nano_usd"])
+        per_nano_usd, per_chance = weights.prices(
+            cast(int, terms["cheapest_nano_usd"]), cast(int, terms["dearest_nano_usd"])
+        )
         scores = []
         for offer in offers:
             parameters = (cast(float, offer.extra[name]) for name in ("successes", "failures"))
             again = iter(cast(Sequence[float], offer.extra["draws"]))
             chance, _ = Beta.of(*parameters).sample(again.__next__)
-            scores.append(weights.score(chance, offer.cost_nano_usd, cheapest, dearest))
+            scores.append(per_nano_usd * offer.cost_nano_usd - per_chance * chance)
         return scores
 
 

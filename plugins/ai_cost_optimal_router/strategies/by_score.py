@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias, cast
 from aigateway.config import Reader
 from aigateway.money import NANO_USD_PER_USD
 
-from ..market import LatencyView, Market, Outputs, output_cell
+from ..market import LatencyView, Market, Outputs, numbers_in, output_cell
 from ..shortlist import WANTED, needed, needed_in_groups, prompt_cell, unbeaten
 from .strategy import JsonObject, Known, Offer, Order, Plan, Scene, Stage, Strategy
 
@@ -80,6 +80,9 @@ class _LinearOrder(Order):
     def _cell(self, models: int, scene: Scene) -> _Cell:
         if models.bit_count() <= _SMALL:
             numbers = self.market.members(models)
+            return _Cell(numbers, numbers)
+        if scene.narrowed:
+            numbers = numbers_in(models)
             return _Cell(numbers, numbers)
         place = _place(models, scene)
         return self._cells.get(place) or self._make_cell(place, scene)

@@ -71,6 +71,7 @@ class Scene:
         "feasible",
         "knowledge",
         "market",
+        "narrowed",
         "notes",
         "outputs",
         "requested",
@@ -91,6 +92,8 @@ class Scene:
         self.market: Final = market
         self.feasible: int = 0
         """The set of models that meet every constraint."""
+        self.narrowed = False
+        """Whether models were excluded by what this request costs there: such a set is hardly met again."""
         self.requested: Final = requested
         """The set of models that the request named."""
         self.outputs: Final[Outputs] = market.outputs(knowledge.expected_output, situation.domain)

@@ -69,7 +69,10 @@ def meets_soft(model: Model, situation: Situation, config: Config) -> bool:
         model.quality >= floor
         and situation.domain in model.domains
         and (situation.latency == "batch" or model.is_realtime)
-        and (situation.tier is None or model.tier == situation.tier)
+        and (
+            situation.tier in (None, model.tier)
+            or all(other.tier != situation.tier for other in config.catalog)
+        )
     )
 
 
