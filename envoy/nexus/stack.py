@@ -29,6 +29,7 @@ _PROBE_PATH = "/v1/chat/completions"
 _PROBE = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "Are you there?"}]}).encode()
 # V8 compiles the module on every start: 4 to 5 s on two idle cores, so a slow machine gets its time.
 _START_TIMEOUT_S = 120.0
+_LOG_TIMEOUT_S = 2.0
 
 
 class StartError(RuntimeError):
@@ -174,12 +175,20 @@ class Stack:
         refused = updates.wait(published.replaced)
         if not refused:
             return Change(published.replaced, published.needs_restart, None)
-        reason = why_refused(self.envoy_process.lines_since(seen)) or f"it refuses {', '.join(refused)}."
-        return Change(published.replaced, published.needs_restart, reason)
+        return Change(published.replaced, published.needs_restart, self._why_refused(seen, refused))
 
     def settle(self) -> None:
         """Let go of what earlier changes have left for a while; call it now and then."""
         self.directory.settle()
+
+    def _why_refused(self, seen: int, files: Sequence[str]) -> str:
+        """Return what Envoy has logged since its line no. *seen*; it is counted before it is read here."""
+        deadline = time.monotonic() + _LOG_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if reason := why_refused(self.envoy_process.lines_since(seen)):
+                return reason
+            time.sleep(_PROBE_INTERVAL_S)
+        return f"it refuses {', '.join(files)}."
 
     def _publish(self, gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Publication:
         edition = edition_of(gateway.module, plugins)

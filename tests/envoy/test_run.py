@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import requests
@@ -26,6 +27,13 @@ plugins: plugins
 providers:
 - {name: openai, host: 127.0.0.1, port: 1}
 - {name: google, host: 127.0.0.1, port: 1}
+"""
+
+PROBE = """
+apiVersion: extensions.higress.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: probe}
+spec: {pluginName: probe, defaultConfig: {mark: MARK}}
 """
 
 
@@ -237,8 +245,7 @@ def test_an_envoy_that_will_not_start_is_one_paragraph(run: Run) -> None:
     assert run.leftovers([]) == []
 
 
-def test_a_plugins_wrong_configuration_is_said_with_path_and_hint(run: Run, module: Path) -> None:
-    run.file.write_text(DESCRIPTION + f"module: {module}\n")
+def test_a_plugins_wrong_configuration_is_said_before_anything_is_started(run: Run) -> None:
     (run.directory / "plugins" / "classifier.yaml").write_text("""
 apiVersion: extensions.higress.io/v1alpha1
 kind: WasmPlugin
@@ -248,11 +255,27 @@ spec:
   defaultConfig: {prompt_scop: all_user, weights: {bias: ten}}
 """)
 
-    _, err = run.start().communicate(timeout=120)
+    _, err = run.start().communicate(timeout=20)
 
-    assert "prompt_scop: unknown key, did you mean 'prompt_scope'?" in err
-    assert "weights.bias: expected a number from -1000 to 1000, got the string 'ten'" in err
-    assert err.count("\n") == 1
+    assert err.splitlines() == [
+        "classifier.yaml: spec.defaultConfig.prompt_scop: unknown key, did you mean 'prompt_scope'?",
+        "classifier.yaml: spec.defaultConfig.weights.bias: expected a number from -1000 to 1000, "
+        "got the string 'ten'",
+    ]
+
+
+def test_what_only_the_plugin_itself_can_refuse_is_one_paragraph(run: Run, probe_module: Path) -> None:
+    run.file.write_text(DESCRIPTION + f"module: {probe_module}\n")
+    (run.directory / "plugins" / "probe.yaml").write_text(PROBE.replace("MARK", "3"))
+
+    process = run.start()
+    _, err = process.communicate(timeout=120)
+
+    assert process.returncode == 1
+    note, reason = err.splitlines()
+    assert note.startswith("note: probe.yaml: spec.pluginName: no package of 'probe' is here")
+    assert reason.startswith("Envoy did not start: Unable to create Wasm plugin probe.")
+    assert "mark: expected text, got 3" in reason
 
 
 def test_with_the_plugins_it_is_the_same_program(run: Run, module: Path) -> None:
@@ -300,6 +323,79 @@ def test_the_access_log_is_json_lines_on_stdout(run: Run) -> None:
     line = next(line for line in lines if '"status":200' in line)
 
     assert '"path":"/v1/chat/completions"' in line
+
+
+class TestTakingOverChanges:
+    """What is edited while it runs counts at once, or is refused and changes nothing."""
+
+    @staticmethod
+    def lines_until(stream: IO[str] | None, expected: str) -> list[str]:
+        """Read lines until one has *expected* in it."""
+        assert stream is not None
+        lines = []
+        for line in iter(stream.readline, ""):
+            lines.append(line)
+            if expected in line:
+                return lines
+        pytest.fail(f"it ended with {''.join(lines)}")
+
+    def test_a_changed_description_is_taken_over(self, run: Run) -> None:
+        process = run.start_ready()
+        assert post(run).json()["choices"][0]["message"]["content"].startswith("openai")
+
+        run.file.write_text(DESCRIPTION.replace("default_provider: openai", "default_provider: google"))
+        self.lines_until(process.stdout, "taken over: routes.yaml")
+
+        assert post(run).json()["choices"][0]["message"]["content"].startswith("google")
+
+    def test_a_wrong_one_is_refused_with_all_that_is_wrong(self, run: Run) -> None:
+        process = run.start_ready()
+
+        run.file.write_text(
+            DESCRIPTION.replace("default_provider: openai", "default_provider: nobody") + "x: 1\n"
+        )
+        lines = self.lines_until(process.stderr, "unknown key")
+
+        assert lines == [
+            "The change is refused, and the gateway goes on as it was:\n",
+            "gateway.yaml: default_provider: expected one of openai, google, got the string 'nobody'\n",
+            "gateway.yaml: x: unknown key\n",
+        ]
+        assert post(run).status_code == 200
+        run.file.write_text(DESCRIPTION.replace("default_provider: openai", "default_provider: google"))
+        self.lines_until(process.stdout, "taken over: routes.yaml")
+
+    def test_fake_providers_are_those_of_the_start(self, run: Run) -> None:
+        process = run.start_ready()
+
+        run.file.write_text(DESCRIPTION + "- {name: third, host: 127.0.0.1, port: 1}\n")
+
+        self.lines_until(process.stderr, "the fake ones are those of the start: openai, google")
+        assert post(run).status_code == 200
+
+    def test_what_counts_only_from_the_next_start_on_is_said(self, run: Run) -> None:
+        process = run.start_ready()
+
+        run.file.write_text(DESCRIPTION + "limits: {connections: 77}\n")
+
+        self.lines_until(process.stderr, "limits.connections count from the next start on")
+
+    def test_a_changed_plugin_is_taken_over_and_one_that_it_refuses_is_not(
+        self, run: Run, probe_module: Path
+    ) -> None:
+        plugin = run.directory / "plugins" / "probe.yaml"
+        run.file.write_text(DESCRIPTION + f"module: {probe_module}\n")
+        plugin.write_text(PROBE.replace("MARK", "one"))
+        process = run.start_ready()
+
+        plugin.write_text(PROBE.replace("MARK", "two"))
+        self.lines_until(process.stdout, "taken over: plugins.yaml")
+        assert post(run).headers["x-mark"] == "two"
+
+        plugin.write_text(PROBE.replace("MARK", "3"))
+        lines = self.lines_until(process.stderr, "Envoy refuses the change, and goes on as it was:")
+        assert "mark: expected text, got 3" in lines[-1]
+        assert post(run).headers["x-mark"] == "two"
 
 
 class TestSettings:
