@@ -4,10 +4,12 @@ The plugins are imported by an entry module written here, and with them the text
 for only when they are used. Once everything is imported it leaves a manifest in memory (what was imported,
 from which files, which plugins registered), and overwrites freed memory with zeros: compiling the sources
 leaves megabytes of garbage, which would otherwise be stored in the module. What is alive then is alive for
-ever, so the garbage collector is told to leave it alone.
+ever, so the garbage collector is told to leave it alone. Sources are compiled without what only a reader or a
+debugger needs (`lean_code`): that makes a module with all plugins 1.2 MB smaller.
 """
 
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +21,19 @@ from .toolchain import Toolchain
 ENTRY = "nexus_entry"
 WORLD = "plugin"
 
+_LEAN_CODE = Path(__file__).with_name("lean_code.py")
+"""Imported by the entry module before everything else: it compiles what comes after it."""
+
 _MANIFEST_START = b"\x01wasmbuild manifest\x02"
 _MANIFEST_END = b"\x03wasmbuild manifest\x04"
 
 _ENTRY_SOURCE = '''\
 """What the snapshot imports. Made by wasmbuild."""
+
+import importlib.machinery
+import {lean_code}
+
+importlib.machinery.SourceFileLoader.get_code = {lean_code}.get_code
 
 import encodings.ascii
 import encodings.latin_1
@@ -164,12 +174,14 @@ def take(
     imports = "\n".join(f"import {module}" for module in modules)
     source = _ENTRY_SOURCE.format(
         imports=imports,
+        lean_code=_LEAN_CODE.stem,
         start=_MANIFEST_START,
         end=_MANIFEST_END,
         blanks=_BLANKS,
         recursion_limit=RECURSION_LIMIT,
     )
     (app / f"{ENTRY}.py").write_text(source, encoding="utf-8")
+    shutil.copy(_LEAN_CODE, app)
     paths = [argument for path in (app, *python_path) for argument in ("--python-path", str(path.resolve()))]
     finished: subprocess.CompletedProcess[str] = toolchain.componentize(
         "--quiet", "--wit-path", str(wit.resolve()), "--world", WORLD,
