@@ -1,10 +1,12 @@
-"""The command line: ``python -m routerlab {calibrate,train,evaluate,compare-models,import-routellm}``."""
+"""The command line: ``python -m routerlab COMMAND``."""
 
 import argparse
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from ai_cost_optimal_router.strategies import STRATEGIES
 
 from . import commands
 from .files import LabError
@@ -28,12 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m routerlab",
-        description="Calibrate, train and evaluate routing between models, offline.",
+        description="Calibrate, train, evaluate and replay routing between models, offline.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calibrate(subcommands)
     _add_train(subcommands)
     _add_evaluate(subcommands)
+    _add_replay(subcommands)
     _add_compare_models(subcommands)
     _add_import(subcommands)
     return parser
@@ -152,6 +155,33 @@ def _add_compare_models(subcommands: "argparse._SubParsersAction[argparse.Argume
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with all of it, .html")
     parser.add_argument("--seed", type=int, default=0, help="of the first split (%(default)s)")
     parser.set_defaults(command=commands.run_compare_models)
+
+
+def _add_replay(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subcommands.add_parser(
+        "replay",
+        help="say what other strategies would have cost on a log",
+        description="Say what other strategies of the router would have cost on a log: every request in it "
+        "is decided again, and every strategy is charged the same tokens.",
+        epilog="LOG is JSON lines with the router's audit record of each request, and its tokens "
+        "(prompt_tokens, output_tokens or completion_tokens) if they were counted.",
+    )
+    parser.add_argument("log", type=Path, metavar="LOG")
+    parser.add_argument("--field", default="router", metavar="NAME", help="with the record (%(default)s)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the router's configuration")
+    parser.add_argument(
+        "--catalog", type=Path, metavar="FILE", help="the catalog, if it is in a file of its own"
+    )
+    parser.add_argument(
+        "--strategy",
+        action="append",
+        choices=tuple(STRATEGIES),
+        metavar="NAME",
+        help="to try; again for more (default: all)",
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with all of it, .html")
+    parser.add_argument("--seed", type=int, default=0, help="of strategies that draw (%(default)s)")
+    parser.set_defaults(command=commands.run_replay)
 
 
 def _add_import(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

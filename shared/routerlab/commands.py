@@ -10,13 +10,18 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from ai_cost_optimal_router import Config
+from ai_cost_optimal_router.strategies import STRATEGIES
+
 from . import evaluation, plots
 from .calibration import Costs, calibrate, write_calibration
+from .configs import parsed, read_plugin_config
 from .evaluation import Evaluation, Router, evaluate
 from .files import LabError, csv_header, write_text
 from .metrics import Floats
 from .models import Comparison, compare_models, model_rows, read_model_scores
 from .pairs import STRONG, WEAK, Pairs, Split, import_routellm, read_pairs, split, write_pairs
+from .replay import outcome_rows, read_records, replay
 from .report import Section, page
 from .scoring import TextScorer, read_scorer_file, score_all, scorer_named
 from .traffic import Traffic, read_log, read_prompts
@@ -224,6 +229,34 @@ def run_compare_models(options: argparse.Namespace) -> int:
     if options.report is not None:
         section = Section("Quality against price", [about], table, plots.draw_models(found))
         write_text(options.report, page("Routing among many models", [section], _FOOTER))
+    return 0
+
+
+def run_replay(options: argparse.Namespace) -> int:
+    """Decide again for every request in a log, by other strategies; print what each would have cost."""
+    given: dict[str, object] = {} if options.config is None else read_plugin_config(options.config)
+    if options.catalog is not None:
+        given = given | {"catalog": read_plugin_config(options.catalog).get("catalog")}
+    source = options.config or options.catalog or options.log
+    config = parsed(source, lambda: Config.from_json(given))
+    logged, skipped = read_records(options.log, field=options.field)
+    outcomes = replay(
+        logged, config, options.strategy or list(STRATEGIES), seed=options.seed, progress=_shown
+    )
+    about = [
+        f"{len(logged):,} requests, {sum(each.is_usage_measured for each in logged):,} of them with the "
+        f"tokens that they took; {skipped:,} lines without a record.",
+        f"{sum(each.is_reproduced for each in logged):,} of the records lead to the choice that was made.",
+    ]
+    if outcomes[0].unknown:
+        about.append(f"{outcomes[0].unknown:,} requests went to models that the catalog does not have.")
+    table = list(outcome_rows(outcomes))
+    print(*about, evaluation.aligned(table), sep="\n")
+    if options.report is not None:
+        write_text(
+            options.report,
+            page("What it would have cost", [Section(options.log.name, about, table)], _FOOTER),
+        )
     return 0
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from ai_nexus_classifier import Config as ClassifierConfig
 from ai_nexus_classifier import classify_text
@@ -16,6 +15,7 @@ from ai_routellm_threshold_tuner.scorers.linear import LinearScorer
 from ai_routellm_threshold_tuner.scorers.signals import HeaderScore
 from aigateway.config import ConfigError, Reader
 
+from .configs import parsed, read_plugin_config
 from .files import FileError, LabError, read_text
 from .metrics import Floats
 
@@ -48,22 +48,18 @@ def scorer_named(text: str) -> TextScorer:
 
 
 def read_scorer_file(path: Path) -> list[TextScorer]:
-    """Read the scorers of a tuner's configuration: JSON or YAML, a `WasmPlugin` or its `pluginConfig` alone.
+    """Read the scorers of a tuner's configuration.
 
     Scorers that ask a service, or read a header, are not for offline use and left out.
     """
-    try:
-        given = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise FileError(f"{path}: expected YAML or JSON, got {error}") from error
-    for key in ("spec", "pluginConfig", "defaultConfig"):
-        given = given.get(key, given) if isinstance(given, dict) else given
-    reader = Reader({"scorers": given.get("scorers")} if isinstance(given, dict) else given)
-    try:
-        scorers = read_scorers(reader)
+    reader = Reader({"scorers": read_plugin_config(path).get("scorers")})
+
+    def read() -> Scorers:
+        found = read_scorers(reader)
         reader.finish()
-    except ConfigError as error:
-        raise FileError("\n".join(f"{path}: {problem}" for problem in error.problems)) from error
+        return found
+
+    scorers = parsed(path, read)
     return [
         TextScorer(name, _in_gateway(name, scorers))
         for name, scorer in scorers.by_name.items()
