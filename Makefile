@@ -4,13 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 MODULE := build/ai-nexus.wasm
-PLUGINS := ai_nexus_classifier
+PLUGINS := ai_nexus_classifier ai_routellm_threshold_tuner ai_cost_optimal_router ai_provider_circuit_breaker
 EXAMPLES := $(foreach name,add_header rewrite_body rate_limit,examples/$(name)/$(name).py)
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build contents run test test-unit test-module test-conformance test-envoy check format lock bench \
-	prove-gateway prove-conformance clean
+	prove-gateway prove-conformance prove-router catalog clean
 
 ##@ Use
 
@@ -34,6 +34,9 @@ contents: build ## Say what is in the module, and what could go
 
 run: build ## Start fake providers and Envoy with the filters (GATEWAY_PORT, ADMIN_PORT, PROVIDERS_PORT, WORKERS)
 	@exec $(RUN) -m nexus run
+
+catalog: setup ## Import models and prices (MODELS="gpt-5 anthropic"; without, those that envoy/catalog.yaml has)
+	@cd envoy && ../$(RUN) -m nexus catalog $(MODELS)
 
 ##@ Prove
 
@@ -68,6 +71,9 @@ prove-gateway: build ## Show that the gateway does what issue 2 asks (DATA=path 
 
 prove-conformance: build ## Show that the emulator tells the truth, as issue 3 asks
 	$(RUN) -m tests.conformance.prove
+
+prove-router: build ## Show that the router does what issue 4 asks (DATA=path of the data sets)
+	$(RUN) tests/prove/router.py --data $(DATA)
 
 ##@ Maintain
 
