@@ -86,10 +86,10 @@ class Provider:
         return is_ip_address(self.host)
 
     @property
-    def service_names(self) -> frozenset[str]:
+    def service_names(self) -> tuple[str, ...]:
         """The names by which a ``service`` rule may mean this provider, as Higress would write them."""
-        names = {self.name} | ({self.service} if self.service else set())
-        return frozenset(names | {f"{name}:{self.port}" for name in names})
+        names = (self.name, self.service) if self.service else (self.name,)
+        return (*names, *(f"{name}:{self.port}" for name in names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +124,7 @@ class Route:
     def covers(self, other: "Route") -> bool:
         """Return whether every request that *other* takes is one that this route takes too."""
         domains = other.domains or ("*",)
-        return self.takes_path(other.path_prefix) and all(
-            self.serves_all_of(domain) for domain in domains
-        )
+        return self.takes_path(other.path_prefix) and all(self.serves_all_of(domain) for domain in domains)
 
     def takes_path(self, path: str) -> bool:
         """Return whether *path* is under this route's."""

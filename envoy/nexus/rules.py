@@ -43,7 +43,7 @@ def resolve_rules(plugin: WasmPlugin, gateway: Gateway) -> ResolvedRules:
         rules.append(replace(rule, services=services))
     if plugin.rules and not plugin.has_default and plugin.default_config is not None:
         notices.append(
-            f"{plugin.file}: spec.defaultConfig: is empty, so requests that match no rule pass the plugin by"
+            f"{plugin.file}: spec.defaultConfig: is empty, so what no rule matches passes the plugin by"
         )
     return ResolvedRules(replace(plugin, rules=tuple(rules)), tuple(problems), tuple(notices))
 
