@@ -144,6 +144,7 @@ class CostOptimalRouter(HttpFilter[Config]):
         except RefusedError as error:
             return self._refused(error.refusal, error.retry_after_s)
         self._choice, self._situation = choice, situation
+        desk.router.begin(choice.model.key)
         self._debugs = given.get("x-ai-debug") == "true"
         self._learns = random.random() < config.learning.share
         request.headers.update(headers(choice))
@@ -151,7 +152,6 @@ class CostOptimalRouter(HttpFilter[Config]):
             del request.headers["accept-encoding"]  # There is nothing here to decompress the answer with.
         if edited is not body:
             request.body.replace(edited)
-        desk.router.begin(choice.model.key)
         self._count(desk, choice, situation)
         return CONTINUE
 

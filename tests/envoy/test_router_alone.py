@@ -113,16 +113,29 @@ def test_a_client_cannot_choose_the_cluster_of_what_is_not_routed(gateway: Runni
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_workers_learn_the_length_of_answers_together(gateway: RunningGateway, stream: bool) -> None:
-    gateway.providers["openai"].set_fault(answer_tokens=123)
-    document = chat(stream=stream, stream_options={"include_usage": True})
+@pytest.mark.parametrize(
+    ("path", "document", "model"),
+    [
+        (CHAT, chat(stream_options={"include_usage": True}), "openai/gpt-4.1-mini"),
+        ("/v1/completions", {"model": "auto", "prompt": "Once"}, "openai/gpt-4.1-mini"),
+        ("/v1/responses", {"model": "auto", "input": "Once"}, "openai/gpt-4.1-mini"),
+        ("/v1/messages", chat(max_tokens=1_000), "anthropic/claude-haiku"),
+    ],
+)
+def test_workers_learn_the_length_of_answers_together(
+    gateway: RunningGateway, path: str, document: dict[str, object], model: str, stream: bool
+) -> None:
+    provider, _, name = model.partition("/")
+    gateway.providers[provider].set_fault(answer_tokens=123)
+    options = {"stream_options": {"include_usage": True}} if path == "/v1/completions" else {}
 
-    for _ in range(12):
-        assert post(gateway, document).status_code == 200
+    for _ in range(6):
+        assert post(gateway, document | {"stream": stream} | options, path).status_code == 200
 
-    known = eventually(lambda: [k for k in learnt(gateway, "openai").values() if k.answers == 12])
-    assert known[0].mean_tokens == pytest.approx((400 + 12 * 123) / 13, abs=0.01)
-    assert (known[0].successes, known[0].failures) == pytest.approx((12, 0), abs=0.1)
+    known = eventually(lambda: [k for k in learnt(gateway, provider).values() if k.answers == 6])
+    assert list(learnt(gateway, provider)) == [f"{name} general"]
+    assert known[0].mean_tokens == pytest.approx((400 + 6 * 123) / 7, abs=0.01)
+    assert (known[0].successes, known[0].failures) == pytest.approx((6, 0), abs=0.1)
 
 
 def test_a_stream_that_is_cut_teaches_no_length(gateway: RunningGateway) -> None:

@@ -6,9 +6,12 @@ from itertools import pairwise
 
 import pytest
 
+from ai_cost_optimal_router import Router
+from ai_cost_optimal_router.audit import replay
 from ai_cost_optimal_router.learning import lessons_of
 from aigateway.health import BreakerState, ProviderHealth, breaker_key, encode_health
 from proxytest import Answer, ConfigurationRefusedError, Exchange, Gateway
+from proxywasm import Properties
 
 NAME = "ai-cost-optimal-router"
 CLASSIFIER = "ai-nexus-classifier"
@@ -532,3 +535,40 @@ def test_no_prompt_is_logged(gateway: Gateway) -> None:
     gateway.post(CHAT, json=chat("my secret", model="no-such-model"))
 
     assert not any("secret" in record.message for record in gateway.logs)
+
+
+@pytest.mark.hosts("native")
+def test_when_the_router_fails_a_request_goes_on_as_it_came(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Router, "choose", fail)
+    gateway.load(NAME, {"trust_signals": False})
+
+    exchange = gateway.post(CHAT, json=chat(), headers=FORGED)
+
+    assert exchange.reply.status == 200
+    assert model_in(exchange) == "auto"
+    assert not [name for name in sent(exchange) if name.startswith(("x-ai-", "x-higress"))]
+    assert "ZeroDivisionError" in gateway.logs[-1].message
+
+
+@pytest.mark.hosts("native")
+@pytest.mark.parametrize("audit", [True, False])
+def test_the_record_of_the_decision_is_left_as_a_property(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, audit: bool
+) -> None:
+    """What access logs make of it is tested with Envoy."""
+    left: dict[str, object] = {}
+    monkeypatch.setattr(Properties, "set", lambda self, name, value: left.update({name: value}))
+    gateway.load(NAME, {"audit": audit})
+
+    gateway.post(CHAT, json=chat("my secret"))
+
+    assert set(left) == ({"ai_nexus.router"} if audit else set())
+    if audit:
+        record = json.loads(str(left["ai_nexus.router"]))
+        assert replay(record).model == record["model"] == "openai/gpt-4.1-mini"
+        assert "secret" not in str(left)
