@@ -27,9 +27,9 @@ from .handover import hand_over
 from .intake import Known, can_be_read, is_candidate, known_from_signals, read_body, token_counts
 from .names import Ask
 from .prompt import text_in_scope
-from .scopes import Scopes, scope_name
+from .scopes import Scopes
 from .scorers import Scorer, ScoringService
-from .tuner import request_for
+from .tuner import request_for, scope_for
 from .tuning import Decision
 from .verdicts import Verdict
 from .window import score_of
@@ -217,16 +217,8 @@ class ThresholdTuner(HttpFilter[Config]):
         if ask.thresholds or threshold.mode == "fixed":
             return verdicts.fixed(request, ask)
         desk = self.plugin.desk(self.config)
-        is_default = ask.pair == next(iter(self.config.pairs))
-        scope = desk.scopes.known(
-            scope_name(
-                threshold.scope,
-                route=self.properties.route_name or "",
-                domain=domain,
-                pair="" if is_default else ask.pair,
-                stand_in=stand_in,
-            )
-        )
+        route = self.properties.route_name or ""
+        scope = desk.scopes.known(scope_for(self.config, ask, route=route, domain=domain, stand_in=stand_in))
         key = f"tuner/{scope}"
         if threshold.mode == "frozen":
             desk.applied += 1

@@ -6,7 +6,7 @@ from .prompt import Prompt
 from .scopes import scope_name
 from .verdicts import Request, Verdict, apply, fixed, learn
 
-__all__ = ["Tuner", "request_for"]
+__all__ = ["Tuner", "request_for", "scope_for"]
 
 
 def request_for(
@@ -23,12 +23,22 @@ def request_for(
     )
 
 
+def scope_for(config: Config, ask: Ask, *, route: str, domain: str, stand_in: str = "") -> str:
+    """Name what a request is remembered with; *stand_in* is the scorer that stands in for another."""
+    is_default = ask.pair == next(iter(config.pairs))
+    scope = config.thresholds[ask.pair].scope
+    return scope_name(
+        scope, route=route, domain=domain, pair="" if is_default else ask.pair, stand_in=stand_in
+    )
+
+
 class Tuner:
     """Scores prompts and chooses tiers, and remembers what the thresholds need."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._known: dict[str, bytes] = {}
+        self.known: dict[str, bytes] = {}
+        """What is remembered, by scope."""
         self._applied = 0
 
     def decide(
@@ -54,9 +64,9 @@ class Tuner:
         request = request_for(config, ask, name, scorer.score(prompt), costs)
         if ask.thresholds or request.threshold.mode == "fixed":
             return fixed(request, ask)
-        scope = scope_name(request.threshold.scope, route=route, domain=domain, pair=ask.pair)
+        scope = scope_for(config, ask, route=route, domain=domain)
         if request.threshold.mode == "frozen":
             self._applied += 1
-            return apply(request, self._known.get(scope), self._applied)
-        verdict, self._known[scope] = learn(request, self._known.get(scope))
+            return apply(request, self.known.get(scope), self._applied)
+        verdict, self.known[scope] = learn(request, self.known.get(scope))
         return verdict
