@@ -31,6 +31,20 @@ _FINISHED: Final = re.compile(rb'"finish_?[rR]eason" ?: ?"')
 """Some compatible providers leave `[DONE]` out; none ends without saying why."""
 
 _OUTPUT_TOKENS: Final = re.compile(rb'"(?:completion|output)_tokens" ?: ?(\d{1,9})')
+_CUT: Final = b'"The provider ended this answer before it was complete."'
+_CUT_EVENT: Final = (
+    b'data: {"error":{"message":%b,"type":"server_error","param":null,"code":"stream_cut"}}\n\n' % _CUT
+)
+_CUT_EVENTS: Final = {
+    Format.ANTHROPIC: (
+        b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":%b}}\n\n' % _CUT
+    ),
+    Format.RESPONSES: (
+        b'event: error\ndata: {"type":"error","code":"stream_cut","message":%b,"param":null}\n\n' % _CUT
+    ),
+}
+"""What each API sends in the middle of a stream when it cannot go on."""
+
 _OF_THE_CALLER: Final = re.compile(rb"invalid_request|content_filter|content_policy|context_length")
 """Errors that the request is to blame for, though it took a while to see."""
 
@@ -50,6 +64,10 @@ class AnswerReader:
 
     def feed(self, chunk: bytes) -> None:
         """Look at the next bytes."""
+
+    def missing_end(self) -> bytes:
+        """Give what has to be appended, now that the answer has ended, so that nobody takes it for whole."""
+        return b""
 
     def finish(self) -> Answer:
         """Judge, now that all has come that will come."""
@@ -92,10 +110,10 @@ class JsonReader(AnswerReader):
 class EventStreamReader(AnswerReader):
     """Looks at a stream of events."""
 
-    __slots__ = ("_events", "_has_ended", "_is_known", "_reader", "_tokens", "_verdict", "has_begun")
+    __slots__ = ("_events", "_format", "_has_ended", "_reader", "_tokens", "_verdict", "has_begun")
 
     def __init__(self, format: Format | None) -> None:
-        self._is_known = format is not None
+        self._format = format
         self._reader = EventReader(_LONGEST_EVENT)
         self._events = 0
         self._tokens: int | None = None
@@ -116,9 +134,15 @@ class EventStreamReader(AnswerReader):
 
     def finish(self) -> Answer:
         """Judge; of an API that is not known the last event is not known either."""
-        if self._verdict is not Answer.WHOLE or self._has_ended or not self._is_known:
+        if self._verdict is not Answer.WHOLE or self._has_ended or self._format is None:
             return self._verdict
         return Answer.CUT
+
+    def missing_end(self) -> bytes:
+        """Give an error event of the API if the last event is missing; it ends one that is not complete."""
+        if self._has_ended or self._format is None:
+            return b""
+        return (b"\n\n" if self._reader.rest else b"") + _CUT_EVENTS.get(self._format, _CUT_EVENT)
 
     def _look_at(self, event: Event, data: bytes) -> None:
         self.has_begun = True
@@ -127,7 +151,7 @@ class EventStreamReader(AnswerReader):
             return
         self._events += 1
         if data[:1] != b"{" or data[-1:] != b"}":
-            if self._is_known:
+            if self._format is not None:
                 self._verdict = Answer.MALFORMED
             return
         kind = event.name

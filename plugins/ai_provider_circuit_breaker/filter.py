@@ -209,17 +209,22 @@ class Breaker(HttpFilter[Config]):
             self._reader = answer_reader(
                 headers.get("content-type"), headers.get("content-encoding"), self._format
             )
+            if isinstance(self._reader, EventStreamReader):
+                del headers["content-length"]  # An event may have to be appended.
         else:
             self._retry_after = headers.get("retry-after")
         return CONTINUE
 
     def on_response_body(self, response: Response) -> Outcome:
-        """Look at the answer as it passes."""
+        """Look at the answer as it passes, and say so if its end is missing."""
         reader = self._reader
         if reader is not _ANY_ANSWER:
-            reader.feed(response.body.chunk)
+            chunk = response.body.chunk
+            reader.feed(chunk)
             if self._first_byte_s is None and reader.has_begun:
                 self._first_byte_s = self.now() - self._sent_s
+            if response.end_of_stream and (missing := reader.missing_end()):
+                response.body.replace(chunk + missing)
         return CONTINUE
 
     def on_log(self) -> None:

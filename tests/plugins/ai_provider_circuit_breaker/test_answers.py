@@ -70,6 +70,43 @@ def test_a_stream_without_its_end_is_cut(stream: tuple[bytes, Format, int], leng
     assert judged(EventStreamReader(format), body[:length]) is Answer.CUT
 
 
+@pytest.mark.parametrize(
+    ("format", "event", "code"),
+    [
+        (Format.CHAT, b"", "server_error"),
+        (Format.COMPLETION, b"", "server_error"),
+        (Format.ANTHROPIC, b"event: error\n", "api_error"),
+        (Format.RESPONSES, b"event: error\n", "stream_cut"),
+    ],
+)
+def test_an_error_event_can_stand_for_the_end(format: Format, event: bytes, code: str) -> None:
+    reader = EventStreamReader(format)
+    judged(reader, b'data: {"choices":[]}\n\n')
+
+    missing = reader.missing_end()
+
+    assert missing.startswith(event + b"data: {")
+    assert missing.endswith(b"}\n\n")
+    assert code in json.dumps(json.loads(missing.removeprefix(event).removeprefix(b"data: ")))
+    assert EventStreamReader(None).missing_end() == b""
+    assert judged(EventStreamReader(format), b'data: {"choices":[]}\n\n' + missing) is Answer.ERROR
+
+
+def test_an_event_that_is_not_complete_is_ended_first() -> None:
+    reader = EventStreamReader(Format.CHAT)
+    judged(reader, b'data: {"choices":[{"del')
+
+    assert reader.missing_end().startswith(b'\n\ndata: {"error"')
+
+
+@pytest.mark.parametrize(("stream", "format", "tokens"), STREAMS)
+def test_nothing_is_missing_of_a_whole_stream(stream: bytes, format: Format, tokens: int) -> None:
+    reader = EventStreamReader(format)
+    judged(reader, stream)
+
+    assert reader.missing_end() == b""
+
+
 def test_a_provider_that_leaves_done_out_has_finished_when_it_says_why() -> None:
     assert judged(EventStreamReader(Format.CHAT), without_last(without_last(CHAT))) is Answer.WHOLE
 

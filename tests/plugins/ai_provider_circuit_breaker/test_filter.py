@@ -397,10 +397,34 @@ def test_a_stream_that_ends_too_early_fails(three: Gateway) -> None:
     three.load(NAME, SURE)
     three.cluster("openai").respond(headers=STREAM, chunks=EVENTS[:1])
 
-    for _ in range(3):
-        assert ask(three, stream=True).reply.complete
+    replies = [ask(three, stream=True).reply for _ in range(3)]
 
     assert state(three) is BreakerState.OPEN
+    assert all(reply.complete for reply in replies)
+    assert replies[0].body.startswith(EVENTS[0] + b'data: {"error":{"message":"The provider ended')
+    assert replies[0].body.endswith(b"}\n\n")
+
+
+@pytest.mark.parametrize("first", [EVENTS[0][:20], b""])
+def test_the_end_is_appended_whatever_the_last_chunk_is(three: Gateway, first: bytes) -> None:
+    three.load(NAME)
+    three.cluster("openai").hold()
+
+    exchange = ask(three, stream=True)
+    assert exchange.upstream_call is not None
+    exchange.upstream_call.start(headers=STREAM | {"content-length": str(len(first))} if first else STREAM)
+    exchange.upstream_call.send(first, end=True)
+
+    assert exchange.reply.complete
+    assert exchange.reply.body.startswith(first + (b"\n\n" if first else b"") + b'data: {"error"')
+
+
+def test_a_whole_stream_passes_byte_for_byte(three: Gateway) -> None:
+    three.load(NAME)
+    three.cluster("openai").respond(headers=STREAM, chunks=EVENTS)
+
+    assert ask(three, stream=True).reply.body == b"".join(EVENTS)
+    assert three.metrics[f"{METRICS}.openai.success"] == 1
 
 
 @pytest.mark.parametrize("body", [b'{"id": "chatcmpl-1", "choi', b"", b"<html>"])
