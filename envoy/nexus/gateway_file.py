@@ -157,10 +157,10 @@ def _read_routes(root: Section) -> tuple[Route, ...]:
     sections = root.sections("routes")
     routes = tuple(_read_route(section) for section in sections)
     _check_unique(root, "routes", [route.name for route in routes])
-    for index, taker in unreachable_routes(routes):
-        sections[index].problem(
-            "", f"no request gets here: the route {taker.name!r} before it takes them all"
-        )
+    if all(route.name and route.path_prefix for route in routes):
+        for index, taker in unreachable_routes(routes):
+            message = f"no request gets here: the route {taker.name!r} before it takes them all"
+            sections[index].problem("", message)
     return routes or (Route(name=DEFAULT_ROUTE),)
 
 

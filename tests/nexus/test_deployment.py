@@ -202,7 +202,8 @@ class TestPlugins:
         write_plugin(directory, defaultConfig={"limit": 0}, matchRules=rules)
 
         assert problems_of(directory) == (
-            "test-router.yaml: spec.defaultConfig.limit: expected a whole number of at least 1, got the number 0",
+            "test-router.yaml: spec.defaultConfig.limit: expected a whole number of at least 1, "
+            "got the number 0",
             "test-router.yaml: spec.matchRules[0].config.limit: expected a whole number of at least 1, "
             "got the string 'ten'",
             "test-router.yaml: spec.matchRules[1].config.limits: unknown key, did you mean 'limit'?",

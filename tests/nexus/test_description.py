@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus.description import Key, faked
+from nexus.description import Key, Route, faked
 from nexus.gateway_file import read_gateway
 from nexus.reading import DescriptionError
 
@@ -160,3 +160,150 @@ def test_the_description_of_this_repository_is_right() -> None:
     assert [provider.name for provider in gateway.providers] == ["openai", "anthropic", "google", "moonshot"]
     assert [provider.port for provider in gateway.providers] == [10100, 10101, 10102, 10103]
     assert gateway.module == root / "build" / "ai-nexus.wasm"
+
+
+class TestRoutes:
+    def test_without_any_there_is_one_for_everything(self, tmp_path: Path) -> None:
+        assert read_gateway(write(tmp_path, SMALLEST)).routes == (Route(name="default"),)
+
+    def test_they_have_what_is_given(self, tmp_path: Path) -> None:
+        text = (
+            SMALLEST
+            + """
+routes:
+- name: team/chat.v2
+  path_prefix: /v1/chat
+  domains: [llm.example.com, "*.llm.example.com"]
+  provider: openai
+  timeouts: {idle_s: 7, response_s: 0}
+- {name: rest}
+"""
+        )
+        chat, rest = read_gateway(write(tmp_path, text)).routes
+
+        assert chat == Route(
+            name="team/chat.v2",
+            path_prefix="/v1/chat",
+            domains=("llm.example.com", "*.llm.example.com"),
+            provider="openai",
+            idle_s=7,
+            response_s=0,
+        )
+        assert rest == Route(name="rest")
+
+    def test_everything_wrong_is_named_at_once(self, tmp_path: Path) -> None:
+        text = (
+            SMALLEST
+            + """
+routes:
+- {name: "a b", path_prefix: v1/, provider: openay}
+- {name: x, domains: [Example.com, "a.*", "example.com:80"], timeouts: {idle: 1, response_s: -1}}
+- {name: x, domains: [a.b]}
+"""
+        )
+        domain = "expected a host name in lower case and without port, or '*.' and the end of one"
+
+        assert sorted(problems_of(tmp_path, text)) == sorted(
+            [
+                "gateway.yaml: routes[2].name: 'x' is the name of an earlier entry too",
+                "gateway.yaml: routes[0].provider: expected one of openai, got the string 'openay'",
+                "gateway.yaml: routes[0].path_prefix: expected '/', or a path as '/v1', with no '/' "
+                "at its end, got the string 'v1/'",
+                "gateway.yaml: routes[0].name: expected a name of letters, digits, '-', '_', '.' and '/', "
+                "got the string 'a b'",
+                f"gateway.yaml: routes[1].domains[0]: {domain}, got the string 'Example.com'",
+                f"gateway.yaml: routes[1].domains[1]: {domain}, got the string 'a.*'",
+                f"gateway.yaml: routes[1].domains[2]: {domain}, got the string 'example.com:80'",
+                "gateway.yaml: routes[1].timeouts.response_s: expected a number from 0 to 86400, "
+                "got the number -1",
+                "gateway.yaml: routes[1].timeouts.idle: unknown key, did you mean 'idle_s'?",
+            ]
+        )
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("{name: a}", "{name: b, path_prefix: /v1}"),
+            ("{name: a, path_prefix: /v1}", "{name: b, path_prefix: /v1}"),
+            ("{name: a, path_prefix: /v1}", "{name: b, path_prefix: /v1/chat, domains: [x.y]}"),
+            ("{name: a, domains: ['*.x.y', z.z]}", "{name: b, domains: ['*.a.x.y', b.x.y, z.z]}"),
+        ],
+    )
+    def test_one_that_no_request_gets_to_is_refused(self, tmp_path: Path, first: str, second: str) -> None:
+        text = SMALLEST + f"routes:\n- {first}\n- {second}\n"
+
+        assert problems_of(tmp_path, text) == [
+            "gateway.yaml: routes[1]: no request gets here: the route 'a' before it takes them all"
+        ]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("{name: a, path_prefix: /v1}", "{name: b}"),
+            ("{name: a, path_prefix: /v1}", "{name: b, path_prefix: /v10}"),
+            ("{name: a, domains: [x.y]}", "{name: b}"),
+            ("{name: a, domains: [x.y]}", "{name: b, domains: ['*.x.y']}"),
+            ("{name: a, domains: ['*.x.y']}", "{name: b, domains: [x.y, a.x.y]}"),
+        ],
+    )
+    def test_one_for_more_may_come_after_one_for_less(self, tmp_path: Path, first: str, second: str) -> None:
+        text = SMALLEST + f"routes:\n- {first}\n- {second}\n"
+
+        assert len(read_gateway(write(tmp_path, text)).routes) == 2
+
+
+class TestKeys:
+    def test_a_file_is_relative_to_the_description_and_its_links_are_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to("real")
+        text = SMALLEST.replace("port: 10100", "port: 1, key_file: link/../link/key")
+
+        [provider] = read_gateway(write(tmp_path, text)).providers
+
+        assert provider.key == Key(file=tmp_path / "link" / "key")
+
+    def test_there_is_one_of_a_variable_and_a_file(self, tmp_path: Path) -> None:
+        text = SMALLEST.replace("port: 10100", "port: 1, key_env: A, key_file: b")
+
+        assert problems_of(tmp_path, text) == [
+            "gateway.yaml: providers[0].key_file: expected nothing beside key_env: a provider has one key"
+        ]
+
+    @pytest.mark.parametrize("name", ["key", "api_key", "token", "authorization"])
+    def test_one_in_the_file_is_refused_without_repeating_it(self, tmp_path: Path, name: str) -> None:
+        text = SMALLEST.replace("port: 10100", f"port: 1, {name}: hunter2")
+
+        assert problems_of(tmp_path, text) == [
+            f"gateway.yaml: providers[0].{name}: a key does not belong into this file: "
+            "name the variable that holds it under key_env, or its file under key_file"
+        ]
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "sk-proj-Zm9vYmFyYmF6cXV4MTIzNDU2",
+            "sk-ant-api03-Zm9vYmFyYmF6cXV4MTIz",
+            "AIzaSyD-0123456789abcdefghijklmnopqrstu",
+            "gsk_0123456789abcdefghij",
+            "Bearer sk-0123456789abcdefghij",
+            "eyJhbGciOiJIUzI1NiJ9AAAA.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        ],
+    )
+    @pytest.mark.parametrize("where", ["key_env", "name", "path_prefix", "host"])
+    def test_whatever_looks_like_one_is_refused_without_repeating_it(
+        self, tmp_path: Path, key: str, where: str
+    ) -> None:
+        text = SMALLEST.replace("port: 10100", f"port: 1, {where}: '{key}'").replace(
+            f"{where}: openai, " if where == "name" else f"{where}: 127.0.0.1, ", ""
+        )
+
+        [problem] = problems_of(tmp_path, text)
+
+        assert problem.startswith(f"gateway.yaml: providers[0].{where}: this looks like a key")
+        assert key not in problem
+
+    @pytest.mark.parametrize("text", ["sk-learn", "sk-based-text-classification", "gpt-4.1-mini", "eyesight"])
+    def test_names_are_no_keys(self, tmp_path: Path, text: str) -> None:
+        path = write(tmp_path, SMALLEST.replace("host: 127.0.0.1", f"host: {text}.example.com"))
+
+        assert read_gateway(path)

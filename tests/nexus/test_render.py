@@ -1,6 +1,8 @@
 """The renderer against golden files; run as a program it writes them anew."""
 
+import copy
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,24 +10,29 @@ from typing import Any
 import pytest
 import yaml
 
+from nexus.deployment import read_deployment
 from nexus.description import Gateway
-from nexus.gateway_file import read_gateway
-from nexus.render import render, to_yaml
+from nexus.render import Node, edition_of, render, render_files, to_yaml
 from nexus.testing import describe_gateway, describe_plugin
-from nexus.wasmplugin import WasmPlugin, read_plugins
+from nexus.wasmplugin import EnvironmentVariable, WasmPlugin
 
 TESTDATA = Path(__file__).parent / "testdata"
 CASES = sorted(path.name.removesuffix(".in.yaml") for path in TESTDATA.glob("*.in.yaml"))
 
 
 def rendered(case: str) -> str:
-    gateway = read_gateway(TESTDATA / f"{case}.in.yaml")
-    return to_yaml(render(gateway, read_plugins(gateway.plugins)), [f"{case}.in.yaml"])
+    deployment = read_deployment(TESTDATA / f"{case}.in.yaml")
+    return to_yaml(render(deployment.gateway, deployment.plugins), [f"{case}.in.yaml"])
 
 
 def write_all() -> None:
     for case in CASES:
         (TESTDATA / f"{case}.out.yaml").write_text(rendered(case), encoding="utf-8")
+        shutil.rmtree(TESTDATA / f"{case}.out", ignore_errors=True)
+        for name, text in rendered_files(case).items():
+            file = TESTDATA / f"{case}.out" / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text, encoding="utf-8")
 
 
 def filters_of(gateway: Gateway, plugins: list[WasmPlugin]) -> list[dict[str, Any]]:
@@ -34,6 +41,90 @@ def filters_of(gateway: Gateway, plugins: list[WasmPlugin]) -> list[dict[str, An
     filters = chain["filters"][0]["typed_config"]["http_filters"]
     assert isinstance(filters, list)
     return filters
+
+
+def rendered_files(case: str) -> dict[str, str]:
+    """Return the files of a directory that Envoy would find at /etc/envoy."""
+    deployment = read_deployment(TESTDATA / f"{case}.in.yaml")
+    directory = Path("/etc/envoy")
+    files = render_files(deployment.gateway, deployment.plugins, directory, edition="of the module")
+    return {name: to_yaml(node, [f"{case}.in.yaml"]) for name, node in files.items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_rendered_directory_is_the_golden_one(case: str) -> None:
+    golden = {file.name: file.read_text(encoding="utf-8") for file in (TESTDATA / f"{case}.out").iterdir()}
+
+    assert rendered_files(case) == golden
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_directory_says_the_same_as_one_file(case: str) -> None:
+    """Put back what each file says where the one file has it, and nothing is missing or beside it."""
+    whole = yaml.safe_load(rendered(case))
+    files = {name: yaml.safe_load(text) for name, text in rendered_files(case).items()}
+    resources = whole.pop("static_resources")
+
+    listeners = resources_of(files, "listeners.yaml")
+    for listener in listeners:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        assert manager["rds"]["route_config_name"] == "gateway"
+        manager["route_config"] = resources_of(files, "routes.yaml")[0]
+        del manager["rds"]
+        [chain] = resources_of(files, "plugins.yaml")
+        filters = chain["typed_config"].get("default_filter_chain", {"filters": []})["filters"]
+        for entry in filters:
+            del entry["typed_config"]["config"]["vm_config"]["configuration"]
+        manager["http_filters"][:1] = filters
+    assert listeners == resources["listeners"]
+
+    clusters = resources_of(files, "clusters.yaml")
+    for cluster in clusters:
+        for entry in http_filters(cluster)[:1]:
+            source = entry["typed_config"]["credential"]["typed_config"]["credential"].pop("sds_config")
+            name = Path(source["path_config_source"]["path"]).name
+            assert resources_of(files, name)[0] in resources["secrets"]
+    assert clusters == resources["clusters"]
+    assert len(resources.get("secrets", ())) == sum(name.startswith("key-") for name in files)
+
+    bootstrap = files["envoy.yaml"]
+    del bootstrap["dynamic_resources"]
+    assert bootstrap == whole
+
+
+def http_filters(cluster: dict[str, Any]) -> list[dict[str, Any]]:
+    [options] = cluster["typed_extension_protocol_options"].values()
+    filters = options.get("http_filters", [])
+    assert isinstance(filters, list)
+    return filters
+
+
+def resources_of(files: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the resources of a file, without their types."""
+    resources = copy.deepcopy(files[name]["resources"])
+    return [{key: value for key, value in resource.items() if key != "@type"} for resource in resources]
+
+
+def test_another_edition_is_another_vm() -> None:
+    def plugins_file(edition: str) -> Node:
+        plugins = [describe_plugin("a", {})]
+        return render_files(describe_gateway(), plugins, Path("/x"), edition=edition)["plugins.yaml"]
+
+    assert plugins_file("1") == plugins_file("1")
+    assert plugins_file("1") != plugins_file("2")
+
+
+def test_an_edition_is_new_when_the_module_or_the_environment_is(tmp_path: Path) -> None:
+    module = tmp_path / "m.wasm"
+    plain = describe_plugin("a", {"x": 1})
+    variable = EnvironmentVariable(name="A", value="b")
+    editions = [edition_of(module, [plain]), edition_of(module, [replace(plain, environment=(variable,))])]
+    for content in (b"1", b"2"):
+        module.write_bytes(content)
+        editions.append(edition_of(module, [plain]))
+
+    assert len(set(editions)) == 4
+    assert edition_of(module, [describe_plugin("b", {"x": 2})]) == editions[-1]
 
 
 @pytest.mark.parametrize("case", CASES)
