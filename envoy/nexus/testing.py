@@ -161,26 +161,36 @@ class RunningEnvoy:
     pid: int
     ready_s: float
     """From its start to its first answer."""
+    _child: Child
+
+    @property
+    def logs(self) -> list[str]:
+        """What it has logged."""
+        return self._child.lines
 
 
 @contextlib.contextmanager
-def running_envoy(bootstrap: Node, *, port: int, workers: int = 1) -> Iterator[RunningEnvoy]:
+def running_envoy(
+    bootstrap: Node | Path, *, port: int, workers: int = 1, log_level: str = "warning"
+) -> Iterator[RunningEnvoy]:
     """Start Envoy with *bootstrap*, wait until it answers anything on *port*, and stop it at the end.
 
-    Raises StartError with the reason when it does not start.
+    A path is that of a file, such as the bootstrap configuration of a directory that Envoy watches. Raises
+    StartError with the reason when it does not start.
     """
     ended = threading.Event()
     with private_directory() as directory:
-        config = directory / "envoy.yaml"
-        config.write_text(to_yaml(bootstrap), encoding="utf-8")
-        command = envoy_command(find_envoy(), config, workers=workers, log_level="warning")
+        config = bootstrap if isinstance(bootstrap, Path) else directory / "envoy.yaml"
+        if not isinstance(bootstrap, Path):
+            config.write_text(to_yaml(bootstrap), encoding="utf-8")
+        command = envoy_command(find_envoy(), config, workers=workers, log_level=log_level)
         started = time.monotonic()
         child = Child("Envoy", command, on_exit=lambda child: ended.set(), on_line=lambda line: None)
         try:
             while not _answers(port):
                 if ended.wait(_POLL_INTERVAL_S):
                     raise StartError(f"Envoy did not start: {why_not_started(child.lines, child.exit_code)}")
-            yield RunningEnvoy(child.pid, time.monotonic() - started)
+            yield RunningEnvoy(child.pid, time.monotonic() - started, child)
         finally:
             child.stop()
 

@@ -6,7 +6,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,19 @@ from typing import Any
 import pytest
 import requests
 
+from nexus.controls import ProviderControl
 from nexus.description import Gateway, Key, Limits, Provider, Timeouts, Tls
+from nexus.live_directory import LiveDirectory
 from nexus.ports import free_ports
-from nexus.render import render, to_yaml
-from nexus.testing import RunningGateway, describe_gateway, running_envoy, running_gateway
+from nexus.render import BOOTSTRAP, render, render_files, to_yaml
+from nexus.testing import (
+    RunningEnvoy,
+    RunningGateway,
+    describe_gateway,
+    running_envoy,
+    running_gateway,
+    running_providers,
+)
 
 CHAT = "/v1/chat/completions"
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Why is the sky blue?"}]}
@@ -201,7 +210,92 @@ def test_a_provider_with_the_wrong_certificate_gets_nothing(secret: str) -> None
     assert "path" not in response.json()
 
 
-def test_a_key_is_nowhere_to_be_read(secret: str) -> None:
+class Keyed:
+    """A gateway in a directory, with two providers that have keys and one that has none."""
+
+    def __init__(self, directory: Path, providers: dict[str, ProviderControl], keys: dict[str, Key]) -> None:
+        described = describe_gateway()
+        self.gateway = replace(
+            described,
+            access_log="stdout",
+            providers=tuple(
+                replace(provider, port=providers[provider.name].port, key=keys.get(provider.name))
+                for provider in described.providers
+            ),
+        )
+        self.providers = providers
+        self.url = f"http://127.0.0.1:{self.gateway.listeners[0].port}"
+        self.directory = LiveDirectory(directory)
+
+    def publish(self) -> None:
+        self.directory.publish(render_files(self.gateway, (), self.directory.path, edition=""))
+
+    @contextlib.contextmanager
+    def running(self, log_level: str = "warning") -> Iterator[RunningEnvoy]:
+        self.publish()
+        port = self.gateway.listeners[0].port
+        with running_envoy(self.directory.path / BOOTSTRAP, port=port, log_level=log_level) as envoy:
+            yield envoy
+
+    def ask(self, provider: str) -> requests.Response:
+        headers = {"x-ai-cluster": provider, "authorization": "Bearer the client's own"}
+        return requests.post(self.url + CHAT, json=QUESTION, headers=headers, timeout=10)
+
+    def key_at(self, provider: str) -> str | None:
+        """Return what *provider* is sent as a key."""
+        self.providers[provider].forget_requests()
+        assert self.ask(provider).status_code == 200
+        [request] = self.providers[provider].requests()
+        [value] = request.header_values("authorization")
+        return value
+
+
+@pytest.fixture(scope="module")
+def fakes() -> Iterator[dict[str, ProviderControl]]:
+    with running_providers() as providers:
+        yield providers
+
+
+@pytest.fixture
+def keyed(tmp_path: Path, fakes: dict[str, ProviderControl], monkeypatch: pytest.MonkeyPatch) -> Keyed:
+    monkeypatch.setenv("TEST_KEY", "key-of-openai")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "google").write_text("key-of-google\n")
+    keys = {
+        "openai": Key(variable="TEST_KEY"),
+        "google": Key(file=tmp_path / "keys" / "google"),
+        "moonshot": Key(file=tmp_path / "keys" / "moonshot"),
+    }
+    return Keyed(tmp_path / "envoy", fakes, keys)
+
+
+def test_a_key_gets_to_its_provider_alone(keyed: Keyed) -> None:
+    with keyed.running():
+        assert keyed.key_at("openai") == "Bearer key-of-openai"
+        assert keyed.key_at("google") == "Bearer key-of-google"
+        assert keyed.key_at("anthropic") == "Bearer the client's own"
+
+
+@pytest.mark.parametrize("log_level", ["warning", "trace"])
+def test_a_key_is_nowhere_to_be_read(keyed: Keyed, log_level: str) -> None:
+    page = f"http://127.0.0.1:{keyed.gateway.admin.port}"
+    with keyed.running(log_level) as envoy:
+        answers = [keyed.ask("openai"), keyed.ask("google")]
+        shown = [
+            requests.get(page + path, timeout=10).text
+            for path in ("/config_dump?include_eds", "/clusters", "/stats", "/server_info", "/listeners")
+        ]
+    written = [file.read_text() for file in keyed.directory.path.iterdir()]
+    sent = [f"{answer.headers} {answer.text}" for answer in answers]
+
+    assert "TEST_KEY" in "".join(written)
+    assert log_level != "trace" or any("the client's own" in line for line in envoy.logs)
+    for text in [*shown, *written, *sent, *envoy.logs]:
+        assert "key-of-openai" not in text
+        assert "key-of-google" not in text
+
+
+def test_a_static_key_is_nowhere_to_be_read(secret: str) -> None:
     gateway = describe_gateway()
     gateway = replace(gateway, providers=(real_provider(free_ports(1)),), default_provider="real")
     with real_gateway(gateway):
@@ -211,3 +305,60 @@ def test_a_key_is_nowhere_to_be_read(secret: str) -> None:
     assert "TEST_KEY" in to_yaml(render(gateway, ()))
     assert secret not in dump
     assert secret not in to_yaml(render(gateway, ()))
+
+
+def test_without_its_key_a_provider_is_not_asked_and_the_others_are(keyed: Keyed) -> None:
+    with keyed.running():
+        response = keyed.ask("moonshot")
+
+        assert response.status_code == 503
+        assert response.json()["error"] == {
+            "message": "the gateway has no key for this provider",
+            "type": "server_error",
+            "param": None,
+            "code": "failed_to_inject_credential",
+        }
+        assert keyed.key_at("openai") == "Bearer key-of-openai"
+
+
+def rename(key: Path, text: str) -> None:
+    new = key.with_name("new")
+    new.write_text(text)
+    new.replace(key)
+
+
+def test_a_key_file_that_is_replaced_counts_at_once(keyed: Keyed, tmp_path: Path) -> None:
+    with keyed.running():
+        rename(tmp_path / "keys" / "google", "rotated")
+        rename(tmp_path / "keys" / "moonshot", "new")
+
+        wait_until(lambda: keyed.key_at("google") == "Bearer rotated")
+        wait_until(lambda: keyed.ask("moonshot").status_code == 200)
+        assert keyed.key_at("moonshot") == "Bearer new"
+
+
+@pytest.mark.parametrize("how", ["in place", "by link"])
+def test_any_other_rotation_counts_when_the_files_are_written_again(
+    keyed: Keyed, tmp_path: Path, how: str
+) -> None:
+    """As `render --watch` does when it sees another file, at the end of a link of Kubernetes' too."""
+    with keyed.running():
+        assert keyed.key_at("google") == "Bearer key-of-google"
+        if how == "in place":
+            (tmp_path / "keys" / "google").write_text("rotated")
+        else:
+            (tmp_path / "keys").rename(tmp_path / "before")
+            (tmp_path / "next").mkdir()
+            (tmp_path / "next" / "google").write_text("rotated")
+            (tmp_path / "keys").symlink_to("next")
+
+        keyed.publish()
+
+        wait_until(lambda: keyed.key_at("google") == "Bearer rotated")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
