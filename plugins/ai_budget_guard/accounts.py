@@ -27,6 +27,7 @@ __all__ = [
     "bring_to",
     "charge",
     "free",
+    "renew",
     "reserve",
     "settle",
 ]
@@ -103,7 +104,7 @@ class Refused:
     spent_nano_usd: int
     reserved_nano_usd: int
     resets_s: int | None
-    """When the window ends, if it does."""
+    """When enough of the window is over for it to fit, or would be for nothing spent; `None`: never."""
 
 
 def bring_to(account: Account, span: Span, parts: int, now_s: int) -> Account:
@@ -126,24 +127,34 @@ def reserve(
     account: Account,
     nano_usd: int,
     *,
-    limit_nano_usd: int,
+    limit_nano_usd: int | None,
     span: Span,
     parts: int,
     now_s: int,
     owner: str,
     lasts_s: int,
 ) -> tuple[Account, Reservation | Refused]:
-    """Reserve *nano_usd* for at least *lasts_s* seconds, or say why not.
+    """Reserve *nano_usd* for at least *lasts_s* seconds, or say why not; without a limit there is no why.
 
     *span* is the window around *now_s*, and *parts* how many of those count together (`Window.parts`).
     """
     account = bring_to(account, span, parts, now_s)
-    spent, reserved = account.spent_nano_usd, account.reserved_nano_usd
-    if spent + reserved + nano_usd > limit_nano_usd:
-        return account, Refused(spent, reserved, span.end_s)
-    expires_s = -(-(now_s + lasts_s) // EXPIRY_STEP_S) * EXPIRY_STEP_S
-    reservation = Reservation(owner, account.window_s, expires_s, nano_usd)
+    if limit_nano_usd is not None:
+        spent, reserved = account.spent_nano_usd, account.reserved_nano_usd
+        over_nano_usd = spent + reserved + nano_usd - limit_nano_usd
+        if over_nano_usd > 0:
+            return account, Refused(spent, reserved, _resets_s(account, over_nano_usd, span, parts))
+    reservation = Reservation(owner, account.window_s, _expiry_s(now_s, lasts_s), nano_usd)
     return _held(account, reservation, nano_usd), reservation
+
+
+def renew(
+    account: Account, reservation: Reservation, now_s: int, lasts_s: int
+) -> tuple[Account, Reservation]:
+    """Make a reservation last until *lasts_s* from now; one that has expired is made again, limit or not."""
+    renewed = replace(reservation, expires_s=max(reservation.expires_s, _expiry_s(now_s, lasts_s)))
+    account = _held(account, reservation, -reservation.nano_usd)
+    return _held(account, renewed, renewed.nano_usd), renewed
 
 
 def settle(account: Account, reservation: Reservation, actual_nano_usd: int) -> Account:
@@ -164,6 +175,22 @@ def charge(account: Account, window_s: int, nano_usd: int) -> Account:
         spent=tuple(sorted(spent.items())),
         lifetime_nano_usd=account.lifetime_nano_usd + nano_usd,
     )
+
+
+def _expiry_s(now_s: int, lasts_s: int) -> int:
+    return -(-(now_s + lasts_s) // EXPIRY_STEP_S) * EXPIRY_STEP_S
+
+
+def _resets_s(account: Account, over_nano_usd: int, span: Span, parts: int) -> int | None:
+    """Say when enough of what was spent has left the window to be within the limit."""
+    if span.end_s is None:
+        return None
+    length_s = span.end_s - span.start_s
+    for start_s, nano_usd in account.spent:
+        over_nano_usd -= nano_usd
+        if over_nano_usd <= 0:
+            return start_s + parts * length_s
+    return account.window_s + parts * length_s
 
 
 def _held(account: Account, reservation: Reservation, change: int) -> Account:

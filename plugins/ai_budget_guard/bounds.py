@@ -20,7 +20,7 @@ def output_limit(model: Model, max_tokens: int | None, assumed_tokens: int) -> i
 def largest_cost(
     models: Iterable[Model],
     *,
-    prompt_tokens: int,
+    prompt_tokens: int | None,
     margin_percent: int,
     max_tokens: int | None,
     choices: int,
@@ -28,14 +28,17 @@ def largest_cost(
 ) -> int:
     """Return the most that a request can cost, in nano-USD, whichever of *models* answers it.
 
-    The estimate of the input is raised by *margin_percent*, rounded up, and all of it is taken at the dearest
-    price there is for input: nobody knows yet what a cache has of it, and writing into one costs more than
-    reading. Each of the *choices* that a request asks for is an answer of its own.
+    The estimate of the input is raised by *margin_percent*, rounded up, but no model takes more than its
+    context window; that much it is when nobody can say (`None`). All of it is taken at the dearest price
+    there is for input: nobody knows yet what a cache has of it, and writing into one costs more than reading.
+    Each of the *choices* that a request asks for is an answer of its own.
     """
-    input_tokens = -(-prompt_tokens * (100 + margin_percent) // 100)
     costs = []
     for model in models:
         prices = model.prices
+        input_tokens = model.context_window_tokens
+        if prompt_tokens is not None:
+            input_tokens = min(input_tokens, -(-prompt_tokens * (100 + margin_percent) // 100))
         output_tokens = choices * output_limit(model, max_tokens, assumed_tokens)
         dearest = max(prices.input, prices.cached_input, prices.cache_write)
         costs.append(input_tokens * dearest + output_tokens * prices.output)

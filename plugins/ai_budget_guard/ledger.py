@@ -7,14 +7,14 @@ the other, and gives back what it has when one refuses.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 from zlib import crc32
 
 from aigateway.windows import Window
 
 from . import accounts, slots
-from .accounts import EMPTY, Account, Refused, Reservation
+from .accounts import Account, Refused, Reservation
 
 __all__ = ["Allowance", "BusyError", "Entry", "Ledger", "Overdrawn", "Store"]
 
@@ -63,15 +63,30 @@ class Allowance:
     """The consumer, model or whatever the limit is per; empty for one that is for all."""
     nano_usd: int
     window: Window
+    is_enforced: bool = True
+    """Whether a request that does not fit is refused, and not only counted."""
+    pays_for: frozenset[str] | None = None
+    """The models, as `provider/name`, whose answers it pays for; `None`: everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A reservation and the account it is in: what must be settled, once."""
 
-    limit: str
-    subject: str
+    allowance: Allowance
     reservation: Reservation
+    counted_nano_usd: int
+    """All that counted right after it: what was spent and is reserved, this included."""
+
+    @property
+    def free_nano_usd(self) -> int:
+        """What was left beside it; never below 0."""
+        return max(0, self.allowance.nano_usd - self.counted_nano_usd)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it would have been refused, had the limit been enforced."""
+        return self.counted_nano_usd > self.allowance.nano_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,73 +105,92 @@ class Ledger:
         self._owner = owner
         self._slot_count = slot_count
         self._lasts_s = lasts_s
+        self.lost_races = 0
+        """How often another worker was faster; whoever reads it may set it back."""
 
     def reserve(
         self, allowances: Sequence[Allowance], nano_usd: int, now_s: int
     ) -> tuple[Entry, ...] | Overdrawn:
         """Reserve *nano_usd* under every one of *allowances*, or under none."""
         entries: list[Entry] = []
-        for allowance in allowances:
-            result = self._reserve_one(allowance, nano_usd, now_s)
-            if isinstance(result, Refused):
-                self.settle(entries, 0)
-                return Overdrawn(allowance, result)
-            entries.append(Entry(allowance.limit, allowance.subject, result))
+        try:
+            for allowance in allowances:
+                result = self._reserve_one(allowance, nano_usd, now_s)
+                if isinstance(result, Refused):
+                    self._give_back(entries)
+                    return Overdrawn(allowance, result)
+                entries.append(result)
+        except BusyError:
+            self._give_back(entries)
+            raise
         return tuple(entries)
 
-    def settle(self, entries: Sequence[Entry], actual_nano_usd: int) -> None:
-        """End reservations and charge what the request did cost; call it once for what `reserve` gave."""
-        for entry in entries:
-            reservation = entry.reservation
+    def settle(self, entry: Entry, actual_nano_usd: int) -> None:
+        """End a reservation and charge what the request did cost; call it once for what `reserve` gave."""
+        reservation = entry.reservation
 
-            def change(account: Account, reservation: Reservation = reservation) -> tuple[Account, None]:
-                return accounts.settle(account, reservation, actual_nano_usd), None
+        def change(account: Account) -> tuple[Account, None]:
+            return accounts.settle(account, reservation, actual_nano_usd), None
 
-            self._change(entry.limit, entry.subject, change)
+        self._change(entry.allowance, change)
+
+    def renew(self, entry: Entry, now_s: int) -> Entry:
+        """Make a reservation last as long from now as a new one."""
+
+        def change(account: Account) -> tuple[Account, Reservation]:
+            return accounts.renew(account, entry.reservation, now_s, self._lasts_s)
+
+        return replace(entry, reservation=self._change(entry.allowance, change))
 
     def free_nano_usd(self, allowance: Allowance, now_s: int) -> int:
         """Return what could be reserved under *allowance* now."""
-        current = self._store.get_versioned(self._key(allowance.limit, allowance.subject))
+        current = self._store.get_versioned(self._key(allowance))
         account = slots.find(current.value if current else None, allowance.subject)
         window = allowance.window
         return accounts.free(account, allowance.nano_usd, window.span(now_s), window.parts, now_s)
 
-    def _reserve_one(self, allowance: Allowance, nano_usd: int, now_s: int) -> Reservation | Refused:
+    def _reserve_one(self, allowance: Allowance, nano_usd: int, now_s: int) -> Entry | Refused:
         window = allowance.window
         span, parts = window.span(now_s), window.parts
 
-        def change(account: Account) -> tuple[Account, Reservation | Refused]:
-            return accounts.reserve(
+        def change(account: Account) -> tuple[Account, Entry | Refused]:
+            account, result = accounts.reserve(
                 account,
                 nano_usd,
-                limit_nano_usd=allowance.nano_usd,
+                limit_nano_usd=allowance.nano_usd if allowance.is_enforced else None,
                 span=span,
                 parts=parts,
                 now_s=now_s,
                 owner=self._owner,
                 lasts_s=self._lasts_s,
             )
+            if isinstance(result, Refused):
+                return account, result
+            return account, Entry(allowance, result, account.spent_nano_usd + account.reserved_nano_usd)
 
         def bring(account: Account) -> Account:
             return accounts.bring_to(account, span, parts, now_s)
 
-        return self._change(allowance.limit, allowance.subject, change, bring)
+        return self._change(allowance, change, bring)
+
+    def _give_back(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.settle(entry, 0)
 
     def _change(
         self,
-        limit: str,
-        subject: str,
+        allowance: Allowance,
         change: Callable[[Account], tuple[Account, Result]],
         bring: Callable[[Account], Account] | None = None,
     ) -> Result:
         """Make *change* to an account; before one is opened, those that *bring* makes idle are closed."""
-        key = self._key(limit, subject)
+        key, subject = self._key(allowance), allowance.subject
         for _ in range(_ATTEMPTS):
             current = self._store.get_versioned(key)
             value = None if current is None else current.value
             found = slots.find(value, subject)
             account, result = change(found)
-            kept = slots.close_idle(value, bring) if bring is not None and found is EMPTY else value
+            kept = slots.close_idle(value, bring) if bring is not None and found.is_idle else value
             changed = slots.put(kept, subject, account)
             if changed == value:
                 return result
@@ -165,9 +199,11 @@ class Ledger:
                     return result
             elif self._store.compare_and_set(key, changed, current.version):
                 return result
+            self.lost_races += 1
         raise BusyError(
-            f"the account under the limit {limit!r} changed {_ATTEMPTS} times while being changed"
+            f"the account under the limit {allowance.limit!r} changed {_ATTEMPTS} times while being changed"
         )
 
-    def _key(self, limit: str, subject: str) -> str:
-        return f"budget/{limit}/{crc32(subject.encode('utf-8', 'replace')) % self._slot_count}"
+    def _key(self, allowance: Allowance) -> str:
+        slot = crc32(allowance.subject.encode("utf-8", "replace")) % self._slot_count
+        return f"budget/{allowance.limit}/{slot}"

@@ -1,14 +1,17 @@
 """Accounts as bytes: many in one value of the shared data, so that the set of keys is bounded.
 
-A value is lines of ASCII. The first is the sum of what the accounts that were closed here had ever been
-charged; each of the others is one account:
+A value is lines of ASCII. The first is about the accounts that were closed here: the sum of what they had
+ever been charged, the newest window of any, and since when it counts. Each of the others is one account:
 
-    128000
+    128000|1794960000|1794960000
     alice|512000|1794960000|1794960000|1794960000:3500|f3a91c:1794960000:1794967260:900
 
 subject, lifetime, newest window, oldest window that counts, spent by window, reserved by owner, window and
 expiry. Subjects are percent-encoded, so one is found with one search, and the other lines of the value are
 neither parsed nor written again.
+
+An account that is opened begins where the newest of the closed ones ended: all accounts of a value are under
+one limit, so a clock that is set back finds no window again that somebody has already left.
 """
 
 from collections.abc import Callable
@@ -28,23 +31,31 @@ class CorruptSlotError(ValueError):
 
 
 def find(slot: bytes | None, subject: str) -> Account:
-    """Return the account of *subject*, `EMPTY` if there is none."""
+    """Return the account of *subject*; an idle one if there is none."""
     if not slot:
         return EMPTY
     start, end = _place(slot, _name(subject))
-    return EMPTY if start < 0 else _decode(slot[start:end])
+    if start >= 0:
+        return _decode(slot[start:end])
+    _, window_s, counts_from_s = _closed(slot)
+    return Account(window_s=window_s, counts_from_s=counts_from_s)
 
 
 def put(slot: bytes | None, subject: str, account: Account) -> bytes:
-    """Return the value with *account* in it; an idle one is closed, its lifetime added to the first line."""
-    slot = slot or b"0\n"
+    """Return the value with *account* in it; an idle one is closed, and the first line remembers it."""
+    slot = slot or b"0|0|0\n"
     name = _name(subject)
     start, end = _place(slot, name)
     before, after = (slot, b"") if start < 0 else (slot[:start], slot[end + 1 :])
     if not account.is_idle:
         return before + name + _encode(account) + b"\n" + after
-    head, _, rest = (before + after).partition(b"\n")
-    return b"%d\n%b" % (_number(head) + account.lifetime_nano_usd, rest)
+    nano_usd, window_s, counts_from_s = _closed(slot)
+    head = b"%d|%d|%d" % (
+        nano_usd + account.lifetime_nano_usd,
+        max(window_s, account.window_s),
+        max(counts_from_s, account.counts_from_s),
+    )
+    return head + b"\n" + (before + after).partition(b"\n")[2]
 
 
 def close_idle(slot: bytes | None, bring: Callable[[Account], Account]) -> bytes | None:
@@ -64,7 +75,7 @@ def every_account(slot: bytes | None) -> list[tuple[str, Account]]:
 
 def closed_nano_usd(slot: bytes | None) -> int:
     """Return what the accounts that were closed in this value had ever been charged."""
-    return _number(slot.partition(b"\n")[0]) if slot else 0
+    return _closed(slot)[0] if slot else 0
 
 
 def _name(subject: str) -> bytes:
@@ -115,8 +126,10 @@ def _hold(text: str) -> Hold:
     return Hold(owner, int(window_s), int(expires_s), int(nano_usd))
 
 
-def _number(text: bytes) -> int:
+def _closed(slot: bytes) -> tuple[int, int, int]:
+    """Read the first line."""
     try:
-        return int(text)
+        nano_usd, window_s, counts_from_s = map(int, slot.partition(b"\n")[0].split(b"|"))
     except ValueError as error:
-        raise CorruptSlotError("the first line of a ledger value is not a number") from error
+        raise CorruptSlotError("the first line of a ledger value is not three numbers") from error
+    return nano_usd, window_s, counts_from_s

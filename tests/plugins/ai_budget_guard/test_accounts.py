@@ -5,7 +5,17 @@ from typing import cast
 import hypothesis.strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from ai_budget_guard.accounts import EMPTY, Account, Refused, Reservation, charge, free, reserve, settle
+from ai_budget_guard.accounts import (
+    EMPTY,
+    Account,
+    Refused,
+    Reservation,
+    charge,
+    free,
+    renew,
+    reserve,
+    settle,
+)
 from aigateway.windows import ROLLING_PARTS, Period, Span, Window
 
 _NOON_S = 1_800_000_000
@@ -131,6 +141,55 @@ def test_holds_of_one_minute_are_one_sum() -> None:
     assert [hold.nano_usd for hold in account.holds] == [50]
 
 
+def test_a_renewed_reservation_counts_once() -> None:
+    account, reservation = _admitted(_reserve(EMPTY, 900, _NOON_S, lasts_s=60))
+
+    account, renewed = renew(account, reservation, _NOON_S + 30, 600)
+
+    assert renewed.expires_s >= _NOON_S + 630
+    assert _free(account, _NOON_S + 600) == 100
+    assert settle(account, renewed, 0).holds == ()
+
+
+def test_a_reservation_that_expired_before_it_was_renewed_is_made_again() -> None:
+    account, reservation = _admitted(_reserve(EMPTY, 900, _NOON_S, lasts_s=60))
+    late_s = reservation.expires_s + 60
+    account, _ = _admitted(_reserve(account, 800, late_s))
+
+    account, _ = renew(account, reservation, late_s, 600)
+
+    assert account.reserved_nano_usd == 1_700
+    assert _free(account, late_s) == 0
+
+
+def test_renewing_never_shortens() -> None:
+    account, reservation = _admitted(_reserve(EMPTY, 900, _NOON_S))
+
+    assert renew(account, reservation, _NOON_S - 7_200, 60)[1] == reservation
+
+
+def test_a_refusal_says_when_enough_of_a_rolling_window_has_left() -> None:
+    window = Window(period=Period.ROLLING, rolling_s=6_000)
+    account = EMPTY
+    for minute in range(10):
+        account, reservation = _admitted(_reserve(account, 100, _NOON_S + 60 * minute, window))
+        account = settle(account, reservation, 100)
+
+    for needed in (1, 100, 101, 950):
+        _, refused = _reserve(account, needed, _NOON_S + 600, window)
+        assert isinstance(refused, Refused)
+        assert refused.resets_s is not None
+        assert isinstance(_reserve(account, needed, refused.resets_s, window)[1], Reservation)
+        assert isinstance(_reserve(account, needed, refused.resets_s - 1, window)[1], Refused)
+
+
+def test_a_total_never_resets() -> None:
+    total = Window(period=Period.TOTAL)
+    account, _ = _admitted(_reserve(EMPTY, 1_000, _NOON_S, total))
+
+    assert _reserve(account, 1, _NOON_S, total)[1] == Refused(0, 1_000, None)
+
+
 class AccountLaw(RuleBasedStateMachine):
     """Any order of events, against sums kept beside."""
 
@@ -159,6 +218,15 @@ class AccountLaw(RuleBasedStateMachine):
             assert self.account.spent_nano_usd + self.account.reserved_nano_usd <= _LIMIT
             self.open.append(result)
         return result
+
+    @rule(target=reservations, reservation=consumes(reservations), lasts_s=st.integers(1, 900))
+    def renew(self, reservation: Reservation | Refused, lasts_s: int) -> Reservation | Refused:
+        if isinstance(reservation, Refused):
+            return reservation
+        self.account, renewed = renew(self.account, reservation, self.now_s, lasts_s)
+        self.open[self.open.index(reservation)] = renewed
+        assert renewed.expires_s > self.now_s
+        return renewed
 
     @rule(reservation=consumes(reservations), share=st.floats(0, 1))
     def settle(self, reservation: Reservation | Refused, share: float) -> None:

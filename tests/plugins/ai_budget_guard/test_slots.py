@@ -51,7 +51,9 @@ def test_any_subject_is_safe(subject: str) -> None:
     assert find(put(None, subject, account), subject) == account
 
 
-@pytest.mark.parametrize("slot", [b"x\n", b"0\nalice|1|2\n", b"0\nalice|a|1|1||\n", b"0\nalice|1|1|1||"])
+@pytest.mark.parametrize(
+    "slot", [b"x\n", b"0|0\n", b"0|0|0\nalice|1|2\n", b"0|0|0\nalice|a|1|1||\n", b"0|0|0\nalice|1|1|1||"]
+)
 def test_a_value_that_is_not_ours_is_refused_without_being_repeated(slot: bytes) -> None:
     with pytest.raises(CorruptSlotError) as caught:
         put(slot, "alice", Account(lifetime_nano_usd=find(slot, "alice").lifetime_nano_usd))

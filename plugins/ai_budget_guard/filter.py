@@ -1,0 +1,449 @@
+"""The plugin `ai-budget-guard`: reserves what a request can cost, and charges what it did cost."""
+
+import json
+import logging
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from aigateway import signals
+from aigateway.json_edit import set_members
+from aigateway.models import Model
+from aigateway.money import usd
+from aigateway.refusals import InvalidRequestError, Refusal
+from aigateway.sse import EventReader
+from aigateway.usage import UsageReader
+from proxywasm import (
+    CONTINUE,
+    Gauge,
+    HostError,
+    HttpFilter,
+    Outcome,
+    PluginContext,
+    Reply,
+    Request,
+    Response,
+    plugin,
+)
+
+from .allowances import allowances_for, allowances_of_caller
+from .config import Config
+from .ledger import Allowance, BusyError, Entry, Ledger, Overdrawn
+from .limits import Limit, Per, Spender
+from .orders import FALLBACKS, MODEL, PROVIDER, Order, read_order, unreadable, wants_body
+from .settlement import Answer, Settlement, conclude, shares, who_answered
+from .slots import CorruptSlotError
+from .telling import may_tell, refuse, remaining, warnings
+
+_log = logging.getLogger(__name__)
+
+_METRICS: Final = "ai_budget_guard"
+_TICK_S: Final = 15.0
+"""Reservations last at least four of these."""
+
+_RECORD: Final = "ai_nexus.budget"
+"""The property with what was charged; access logs: `%FILTER_STATE(wasm.ai_nexus.budget:PLAIN)%`."""
+_SERVED: Final = "ai_nexus.served"
+"""The property by which a later plugin says who answered: `provider/model`."""
+
+_REMAINING: Final = "x-ai-budget-remaining"
+_WARNING: Final = "x-ai-budget-warning"
+_VIA_UPSTREAM: Final = "via_upstream"
+
+
+class Desk:
+    """What one worker keeps for one configuration."""
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.limits: Mapping[str, Limit] = {limit.name: limit for limit in config.limits}
+        self.headers = frozenset(limit.header for limit in config.limits if limit.per is Per.HEADER)
+
+
+class GuardContext(PluginContext[Config]):
+    """The ledger of a worker, reservations to renew, and charges still to make."""
+
+    def __init__(self) -> None:
+        self._owner = f"{random.getrandbits(64):016x}"
+        self._desks: dict[int, Desk] = {}
+        self._live: set[BudgetGuard] = set()
+        self._owed: list[tuple[Ledger, Entry, int]] = []
+
+    def on_configure(self) -> None:
+        """Start the clock."""
+        self.set_tick_period(_TICK_S)
+
+    def on_tick(self) -> None:
+        """Renew the reservations of streams that go on, and make charges that did not come through."""
+        owed, self._owed = self._owed, []
+        for ledger, entry, nano_usd in owed:
+            self.settle(ledger, entry, nano_usd)
+        now_s = int(self.now())
+        for guard in list(self._live):
+            guard.renew(now_s)
+
+    def desk(self, config: Config) -> Desk:
+        """Return what there is for a configuration; it lives as long as this context."""
+        desk = self._desks.get(id(config))
+        if desk is None:
+            ledger = Ledger(
+                self.shared, owner=self._owner, slot_count=config.slots, lasts_s=config.reservation_s
+            )
+            desk = self._desks[id(config)] = Desk(config, ledger)
+        return desk
+
+    async def reserve(
+        self, desk: Desk, allowances: tuple[Allowance, ...], nano_usd: int, now_s: int
+    ) -> tuple[Entry, ...] | Overdrawn:
+        """Reserve under all of *allowances*, or under none."""
+        try:
+            return desk.ledger.reserve(allowances, nano_usd, now_s)
+        finally:
+            self._count_lost_races(desk.ledger)
+
+    def settle(self, ledger: Ledger, entry: Entry, nano_usd: int) -> None:
+        """End a reservation; what cannot be charged now is charged later."""
+        try:
+            ledger.settle(entry, nano_usd)
+        except (BusyError, HostError) as error:
+            self._owed.append((ledger, entry, nano_usd))
+            self.count("charges_delayed")
+            _log.warning("a charge is delayed: limit=%s why=%s", entry.allowance.limit, type(error).__name__)
+        except CorruptSlotError:
+            self.count("charges_lost")
+            _log.error("a charge is lost: limit=%s nano_usd=%d", entry.allowance.limit, nano_usd)
+        self._count_lost_races(ledger)
+
+    def watch(self, guard: "BudgetGuard") -> None:
+        """Renew the reservations of *guard* until it is forgotten."""
+        self._live.add(guard)
+
+    def forget(self, guard: "BudgetGuard") -> None:
+        """Stop renewing."""
+        self._live.discard(guard)
+
+    def count(self, what: str, amount: int = 1) -> None:
+        """Count something."""
+        self.metrics.counter(f"{_METRICS}.{what}").increment(amount)
+
+    def _count_lost_races(self, ledger: Ledger) -> None:
+        if ledger.lost_races:
+            self.count("lost_races", ledger.lost_races)
+            ledger.lost_races = 0
+
+
+@plugin("ai-budget-guard", config=Config.from_json, context=GuardContext, on_error="closed")
+class BudgetGuard(HttpFilter[Config]):
+    """Holds requests to what their callers may spend.
+
+    When it fails the request is refused: what cannot be accounted for must not be spent.
+
+    Counters, each with `ai_budget_guard.` in front: `spent_nano_usd`, `settled.<basis>`, `refused.<limit>`,
+    `shadow_refused.<limit>`, `warned.<limit>`, `invalid.<code>`, `passed`, `reduced` for requests that went
+    out without fallbacks they could not pay, `underestimated` for those that cost more than was reserved,
+    `renewed`, `lost_races`, `charges_delayed`, `charges_lost`. Gauge: `reserved_nano_usd`.
+    """
+
+    plugin: GuardContext
+
+    def __init__(self) -> None:
+        self._spender = Spender()
+        self._order: Order | None = None
+        self._entries: tuple[Entry, ...] = ()
+        self._reserved_nano_usd = 0
+        self._remaining: str | None = None
+        self._warnings: str | None = None
+        self._status: int | None = None
+        self._is_local = False
+        self._reader: UsageReader | None = None
+        self._events: EventReader | None = None
+        self._named: dict[str, str | None] = {}
+        self._record = ""
+
+    async def on_request_headers(self, request: Request) -> Outcome:
+        """Wait for the body, reserve what it can cost, and send it on its way; or refuse it."""
+        config = self.config
+        given = dict(reversed(request.headers.items()))  # Of several values the first.
+        if not config.trust_signals:
+            for name in signals.forgeable(given):
+                del request.headers[name]
+        desk = self.plugin.desk(config)
+        self._spender = _spender(given, desk, config)
+        if config.role == "announce":
+            return self._announce(request)
+        if _REMAINING in given:  # Nobody beyond here needs to know, least of all the provider.
+            del request.headers[_REMAINING]
+        if not wants_body(given):
+            return self._passed(given)
+        refusal = unreadable(given, _declared_length(given), config)
+        body = await request.body.read() if refusal is None else b""
+        refusal = refusal or unreadable(given, len(body), config)
+        if refusal is not None:
+            return self._invalid(refusal)
+        try:
+            order = read_order(given, body, config)
+            if order is None:
+                return self._passed(given)
+            edited = set_members(body, order.members)
+        except InvalidRequestError as error:
+            return self._invalid(error.refusal)
+        now_s = int(self.now())
+        refused = await self._reserve(desk, order, now_s, request)
+        if refused is not None:
+            return refused
+        if "accept-encoding" in given:
+            del request.headers["accept-encoding"]  # There is nothing here to decompress the answer with.
+        if edited is not body:
+            request.body.replace(edited)
+        return CONTINUE
+
+    def on_response_headers(self, response: Response) -> Outcome:
+        """Tell the caller what is left, and find out how to read the answer."""
+        if self.config.role == "announce":
+            return CONTINUE
+        headers = response.headers
+        if self._order is None:
+            told = remaining(self._free_of_caller(tells_all=False))
+            if told is not None:
+                headers[_REMAINING] = told
+            return CONTINUE
+        if self._remaining is not None:
+            headers[_REMAINING] = self._remaining
+        if self._warnings is not None:
+            headers[_WARNING] = self._warnings
+        self._status = response.status
+        self._is_local = response.code_details != _VIA_UPSTREAM
+        self._named = {name: headers.get(name) for name in (MODEL, PROVIDER)}
+        if not self._is_local and headers.get("content-encoding", "identity") == "identity":
+            kind = headers.get("content-type")
+            self._reader = UsageReader(kind)
+            if self._order.adds_usage and _is_event_stream(kind):
+                self._events = EventReader()
+                del headers["content-length"]
+        if self._is_local or response.end_of_stream:
+            self._settle()
+        return CONTINUE
+
+    def on_response_body(self, response: Response) -> Outcome:
+        """Look for the usage in the answer, and take out the event that only the guard has asked for."""
+        if self._reader is not None:
+            if self._events is None:
+                self._reader.feed(response.body.chunk)
+            else:
+                self._filter_events(response, self._events, self._reader)
+        if response.end_of_stream and self._order is not None:
+            self._settle()
+        return CONTINUE
+
+    def on_response_trailers(self, response: Response) -> Outcome:
+        """Settle: the body is complete."""
+        self._settle()
+        return CONTINUE
+
+    def on_log(self) -> None:
+        """Settle what ended before its end, and leave the record."""
+        self._settle()
+        if self._record:
+            self.properties.set(_RECORD, self._record)
+
+    def on_done(self) -> None:
+        """Settle in any case."""
+        self._settle()
+
+    def renew(self, now_s: int) -> None:
+        """Make the reservations last if they would not last until long after the next tick."""
+        entries = self._entries
+        if not entries:
+            return
+        if entries[0].reservation.expires_s - now_s > self.config.reservation_s // 2:
+            return
+        ledger = self.plugin.desk(self.config).ledger
+        renewed = list(entries)
+        for index, entry in enumerate(entries):
+            try:
+                renewed[index] = ledger.renew(entry, now_s)
+            except (BusyError, HostError):  # The next tick comes before it expires.
+                continue
+        self._entries = tuple(renewed)
+        self.plugin.count("renewed")
+
+    async def _reserve(self, desk: Desk, order: Order, now_s: int, request: Request) -> Outcome | None:
+        """Reserve for whoever may answer; when only the fallbacks are too much, for the choice alone."""
+        while True:
+            needed_nano_usd = order.largest_cost(self.config)
+            allowances = allowances_for(self.config.limits, self._spender, order.models, now_s)
+            try:
+                result = await self.plugin.reserve(desk, allowances, needed_nano_usd, now_s)
+            except BusyError:
+                return self._invalid(_BUSY, [("retry-after", "1")])
+            if not isinstance(result, Overdrawn):
+                break
+            if not order.has_fallbacks:
+                return self._refuse(result, desk, needed_nano_usd, now_s)
+            order = order.without_fallbacks()
+            del request.headers[FALLBACKS]
+            self.plugin.count("reduced")
+        self._order, self._entries, self._reserved_nano_usd = order, result, needed_nano_usd
+        self.plugin.watch(self)
+        self._reserved_gauge().add(needed_nano_usd)
+        self._note(desk, result, needed_nano_usd)
+        return None
+
+    def _note(self, desk: Desk, entries: tuple[Entry, ...], needed_nano_usd: int) -> None:
+        """Keep what the caller is to be told, and count what is near or beyond a limit."""
+        limits, config = desk.limits, self.config
+        for entry in entries:
+            limit = limits[entry.allowance.limit]
+            if entry.is_over:
+                self.plugin.count(f"shadow_refused.{limit.name}")
+                needed = usd(needed_nano_usd)
+                _log.info("a request would be refused: limit=%s needed_usd=%s", limit.name, needed)
+            if limit.soft_nano_usd is not None and entry.counted_nano_usd >= limit.soft_nano_usd:
+                self.plugin.count(f"warned.{limit.name}")
+        self._warnings = warnings(entries, limits, config)
+        self._remaining = remaining(
+            entry.free_nano_usd
+            for entry in entries
+            if entry.allowance.is_enforced and may_tell(limits[entry.allowance.limit], config)
+        )
+
+    def _filter_events(self, response: Response, events: EventReader, reader: UsageReader) -> None:
+        """Pass on all events but those that hold nothing but usage."""
+        chunk = response.body.chunk
+        kept = [
+            event.raw
+            for event in events.feed(chunk)
+            if event.data is None or not reader.read_event(event.data)
+        ]
+        if response.end_of_stream:
+            kept.append(events.rest)
+        passed = b"".join(kept)
+        if passed != chunk:
+            response.body.replace(passed)
+
+    def _settle(self) -> None:
+        """End the reservation of this request; whoever comes second finds nothing to do."""
+        order, entries, self._entries = self._order, self._entries, ()
+        if order is None or not entries:
+            return
+        self.plugin.forget(self)
+        config, context = self.config, self.plugin
+        model = who_answered(
+            order.models,
+            served=self.properties.get_str(_SERVED),
+            headers=self._named,
+            cluster=self.properties.cluster_name,
+        )
+        answer = Answer(
+            was_sent=self.properties.get_int("upstream", "request_attempt_count") != 0,
+            status=self._status,
+            is_local=self._is_local,
+            reading=self._reader,
+        )
+        settlement = conclude(
+            order,
+            answer,
+            model,
+            reserved_nano_usd=self._reserved_nano_usd,
+            on_missing_usage=config.on_missing_usage,
+        )
+        ledger = context.desk(config).ledger
+        for entry, nano_usd in shares(entries, model, settlement.nano_usd):
+            context.settle(ledger, entry, nano_usd)
+        self._reader = None
+        self._record = _record(settlement, model, self._reserved_nano_usd)
+        self._reserved_gauge().add(-self._reserved_nano_usd)
+        context.count("spent_nano_usd", settlement.nano_usd)
+        context.count(f"settled.{settlement.basis}")
+        if settlement.nano_usd > self._reserved_nano_usd:
+            context.count("underestimated")
+
+    def _announce(self, request: Request) -> Outcome:
+        """Tell the plugins after this one what the caller can still spend."""
+        told = remaining(self._free_of_caller(tells_all=True))
+        if told is None:
+            del request.headers[_REMAINING]
+        else:
+            request.headers[_REMAINING] = told
+        return CONTINUE
+
+    def _free_of_caller(self, *, tells_all: bool) -> list[int]:
+        """Return what is free now under each limit that holds whoever is to answer."""
+        desk, now_s = self.plugin.desk(self.config), int(self.now())
+        return [
+            desk.ledger.free_nano_usd(allowance, now_s)
+            for allowance in allowances_of_caller(self.config.limits, self._spender, now_s)
+            if allowance.is_enforced and (tells_all or may_tell(desk.limits[allowance.limit], self.config))
+        ]
+
+    def _passed(self, given: Mapping[str, str]) -> Outcome:
+        """Let what is no request to a model go on, unless that is not wanted."""
+        if self.config.on_other_requests == "refuse" and given.get(":method") not in _FREE_METHODS:
+            return self._invalid(_UNPRICED)
+        self.plugin.count("passed")
+        return CONTINUE
+
+    def _refuse(self, overdrawn: Overdrawn, desk: Desk, needed_nano_usd: int, now_s: int) -> Outcome:
+        limit = desk.limits[overdrawn.allowance.limit]
+        self.plugin.count(f"refused.{limit.name}")
+        refusal = refuse(overdrawn, limit, needed_nano_usd, now_s, self.config)
+        return Reply.json(refusal.status, refusal.body, headers=refusal.headers, details="budget_exceeded")
+
+    def _invalid(self, refusal: Refusal, headers: list[tuple[str, str]] | None = None) -> Outcome:
+        self.plugin.count(f"invalid.{refusal.code}")
+        return Reply.json(
+            refusal.status, refusal.to_json(), headers=headers or [], details=refusal.code or ""
+        )
+
+    def _reserved_gauge(self) -> Gauge:
+        return self.metrics.gauge(f"{_METRICS}.reserved_nano_usd")
+
+
+_FREE_METHODS: Final = ("GET", "HEAD", "OPTIONS", "DELETE")
+
+_UNPRICED: Final = Refusal(
+    status=403,
+    message="Only requests for text are allowed here: what others cost is not known",
+    type="permission_error",
+    code="unpriced_request",
+)
+
+_BUSY: Final = Refusal(
+    status=503,
+    message="The budget could not be read for so many others who use it at this moment",
+    type="server_error",
+    code="budget_busy",
+)
+
+
+def _spender(given: Mapping[str, str], desk: Desk, config: Config) -> Spender:
+    return Spender(
+        consumer=given.get(config.consumer_header),
+        headers={name: given[name] for name in desk.headers if name in given},
+        domain=given.get(signals.DOMAIN) if config.trust_signals else None,
+    )
+
+
+def _declared_length(given: Mapping[str, str]) -> int:
+    length = given.get("content-length", "")
+    return int(length[:20]) if length.isdecimal() else 0
+
+
+def _is_event_stream(kind: str | None) -> bool:
+    return kind is not None and kind.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def _record(settlement: Settlement, model: Model, reserved_nano_usd: int) -> str:
+    """Write down what was charged, and why, for the access log."""
+    record: dict[str, object] = {
+        "model": model.key,
+        "basis": str(settlement.basis),
+        "charged_nano_usd": settlement.nano_usd,
+        "reserved_nano_usd": reserved_nano_usd,
+    }
+    if settlement.usage is not None:
+        record |= {name: getattr(settlement.usage, name) for name in _COUNTS}
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+_COUNTS: Final = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")

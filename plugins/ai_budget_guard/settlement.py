@@ -1,0 +1,125 @@
+"""What a request did cost, once it is over, and out of which accounts that is paid.
+
+nobody was asked, or the proxy answered itself   nothing
+the caller left before an answer came            its input
+the provider reports its usage                   that, at the prices of who answered
+an error, without usage                          nothing
+an answer without usage                          what was said, or what was reserved
+an answer that cannot be read                    what was reserved
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from aigateway.models import Model
+from aigateway.usage import Usage
+
+from .config import OnMissingUsage
+from .ledger import Entry
+from .orders import Order
+
+__all__ = ["Answer", "Basis", "Settlement", "conclude", "shares", "who_answered"]
+
+_FIRST_ERROR = 300
+
+
+class Basis(StrEnum):
+    """What a charge rests on."""
+
+    REPORTED = "reported"
+    """The provider's own count."""
+    COUNTED = "counted"
+    """What was given, and what was seen of the answer."""
+    RESERVED = "reserved"
+    """The most that it can have been."""
+    NOTHING = "nothing"
+
+
+class Reading(Protocol):
+    """What was read of an answer: `aigateway.usage.UsageReader`."""
+
+    def finish(self) -> Usage | None:
+        """Return what the provider reported, if it did."""
+
+    def so_far(self, *, input_tokens: int) -> Usage:
+        """Return what was used as far as can be seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a request ended."""
+
+    was_sent: bool
+    """Whether it went to a provider."""
+    status: int | None = None
+    """`None`: there was no answer."""
+    is_local: bool = False
+    """Whether the proxy or a plugin made the answer."""
+    reading: Reading | None = None
+    """`None`: it could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a request did cost."""
+
+    nano_usd: int
+    basis: Basis
+    usage: Usage | None = None
+
+
+def conclude(
+    order: Order, answer: Answer, model: Model, *, reserved_nano_usd: int, on_missing_usage: OnMissingUsage
+) -> Settlement:
+    """Say what *order* did cost when *model* gave *answer*."""
+    if not answer.was_sent or answer.is_local:
+        return Settlement(0, Basis.NOTHING)
+    if answer.status is None:
+        return _priced(model, Usage(order.input_tokens, 0), Basis.COUNTED)
+    reading = answer.reading
+    reported = None if reading is None else reading.finish()
+    if reported is not None:
+        return _priced(model, reported, Basis.REPORTED)
+    if answer.status >= _FIRST_ERROR:
+        return Settlement(0, Basis.NOTHING)
+    if reading is None or on_missing_usage == "charge_reserved":
+        return Settlement(reserved_nano_usd, Basis.RESERVED)
+    return _priced(model, reading.so_far(input_tokens=order.input_tokens), Basis.COUNTED)
+
+
+def who_answered(
+    models: Sequence[Model], *, served: str | None, headers: Mapping[str, str | None], cluster: str | None
+) -> Model:
+    """Find who answered among those that may have.
+
+    *served* is what the plugin that made the attempt says, as `provider/name`; next the *headers* x-ai-model
+    and x-ai-provider of the answer, and last the cluster it came from are asked. Who is not among *models*
+    is not believed: the first of them is the choice.
+    """
+    if len(models) > 1:
+        name, provider = headers.get("x-ai-model"), headers.get("x-ai-provider")
+        for model in models:
+            if model.key == served:
+                return model
+        for model in models:
+            if model.name == name and provider in (None, model.provider):
+                return model
+        if name is None and cluster != models[0].cluster:
+            for model in models:
+                if model.cluster == cluster:
+                    return model
+    return models[0]
+
+
+def shares(entries: Sequence[Entry], model: Model, nano_usd: int) -> list[tuple[Entry, int]]:
+    """Say what each account pays: all, or nothing if it is the account of one who did not answer."""
+    return [
+        (entry, nano_usd if entry.allowance.pays_for is None or model.key in entry.allowance.pays_for else 0)
+        for entry in entries
+    ]
+
+
+def _priced(model: Model, usage: Usage, basis: Basis) -> Settlement:
+    return Settlement(model.prices.cost(usage), basis, usage)
