@@ -171,12 +171,18 @@ class RunningEnvoy:
 
 @contextlib.contextmanager
 def running_envoy(
-    bootstrap: Node | Path, *, port: int, workers: int = 1, log_level: str = "warning"
+    bootstrap: Node | Path,
+    *,
+    port: int,
+    workers: int = 1,
+    log_level: str = "warning",
+    options: Sequence[str] | None = None,
 ) -> Iterator[RunningEnvoy]:
     """Start Envoy with *bootstrap*, wait until it answers anything on *port*, and stop it at the end.
 
-    A path is that of a file, such as the bootstrap configuration of a directory that Envoy watches. Raises
-    StartError with the reason when it does not start.
+    A path is that of a file, such as the bootstrap configuration of a directory that Envoy watches. *options*
+    are those of the command line, in place of the usual ones. Raises StartError with the reason when it does
+    not start.
     """
     ended = threading.Event()
     with private_directory() as directory:
@@ -184,6 +190,8 @@ def running_envoy(
         if not isinstance(bootstrap, Path):
             config.write_text(to_yaml(bootstrap), encoding="utf-8")
         command = envoy_command(find_envoy(), config, workers=workers, log_level=log_level)
+        if options is not None:
+            command = [str(find_envoy()), "--config-path", str(config), *options]
         started = time.monotonic()
         child = Child("Envoy", command, on_exit=lambda child: ended.set(), on_line=lambda line: None)
         try:

@@ -1,7 +1,10 @@
 """What can be known of docker-compose.yaml without a container engine."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,8 @@ KNOWN_KEYS = {
     "volumes",
     "working_dir",
 }
+# Of what is installed here, and not in the containers.
+UNAVAILABLE = {"envoy", "genai_prices", "wasmtime", "h2", "requests", "numpy", "sklearn", "componentize_py"}
 
 
 def nexus_arguments(service: str) -> list[str]:
@@ -48,15 +53,26 @@ def published(service: str) -> dict[int, int]:
     return ports
 
 
-@pytest.fixture
-def rendered(tmp_path: Path) -> dict[str, Any]:
-    """What the service ``render`` writes."""
-    arguments = nexus_arguments("render")
-    arguments[arguments.index("--output") + 1] = str(tmp_path / "envoy.yaml")
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The files that the service ``render`` writes, by name."""
+    directory = tmp_path_factory.mktemp("rendered")
+    arguments = [argument for argument in nexus_arguments("render") if argument != "--watch"]
+    arguments[arguments.index("--directory") + 1] = str(directory)
     assert main(arguments) == 0
-    document = yaml.safe_load((tmp_path / "envoy.yaml").read_text(encoding="utf-8"))
-    assert isinstance(document, dict)
-    return document
+    return {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in directory.iterdir()}
+
+
+def resources(rendered: dict[str, Any], file: str) -> list[dict[str, Any]]:
+    found = rendered[file]["resources"]
+    assert isinstance(found, list)
+    return found
+
+
+def mount(service: str, place: str) -> str:
+    """Return what is mounted at *place* in the containers of *service*."""
+    mounts: dict[str, str] = dict(reversed(entry.split(":")[:2]) for entry in SERVICES[service]["volumes"])
+    return mounts[place]
 
 
 def test_only_known_keys_are_used() -> None:
@@ -69,35 +85,74 @@ def test_every_path_of_the_repository_is_there_or_is_built() -> None:
     sources = {entry.split(":")[0] for service in SERVICES.values() for entry in service["volumes"]}
 
     paths = {source for source in sources if source.startswith(".")}
-    assert paths == {"./", "./build/ai-nexus.wasm"}
+    assert paths == {"./", "./build"}
     assert sources - paths == set(COMPOSE["volumes"])
-    for part in SERVICES["render"]["environment"]["PYTHONPATH"].split(":"):
-        assert (ROOT / part.removeprefix("/repository/")).is_dir()
+    for service in ("render", "providers"):
+        for part in SERVICES[service]["environment"]["PYTHONPATH"].split(":"):
+            assert (ROOT / part.removeprefix("/repository/")).is_dir()
 
 
-def test_envoy_reads_what_was_rendered_from_where_it_was_written() -> None:
+@pytest.mark.parametrize("service", ["render", "providers"])
+def test_all_that_is_imported_is_on_the_path_of_its_container(service: str, tmp_path: Path) -> None:
+    """With the packages of the repository and those that are installed there, and nothing else."""
+    folders = [
+        str(ROOT / part.removeprefix("/repository/"))
+        for part in SERVICES[service]["environment"]["PYTHONPATH"].split(":")
+    ]
+    installed = {"aiohttp", "yaml"}
+    script = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name in {UNAVAILABLE!r}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import nexus.cli, nexus.deployment\n"
+        "from nexus.plugin_packages import find_package\n"
+        "for name in sys.argv[1:]: assert find_package(name), name\n"
+    )
+    assert not installed & UNAVAILABLE
+    plugins = [path.stem for path in (ROOT / "envoy" / "plugins").glob("*.yaml")]
+    command = [sys.executable, "-c", script, *plugins]
+    environment = {"PYTHONPATH": ":".join(folders), "PATH": os.environ["PATH"]}
+
+    result = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_envoy_reads_what_was_rendered_from_where_it_was_written(rendered: dict[str, Any]) -> None:
     command = SERVICES["gateway"]["command"]
-    config = command[command.index("--config-path") + 1]
+    config = Path(command[command.index("--config-path") + 1])
+    arguments = nexus_arguments("render")
+    directory = arguments[arguments.index("--directory") + 1]
 
-    assert config == nexus_arguments("render")[-1]
-    assert SERVICES["gateway"]["depends_on"]["render"]["condition"] == "service_completed_successfully"
-    assert "rendered:/rendered" in SERVICES["render"]["volumes"]
-    assert "rendered:/rendered:ro" in SERVICES["gateway"]["volumes"]
+    assert str(config.parent) == directory
+    assert config.name in rendered
+    assert mount("render", directory) == mount("gateway", directory) == "rendered"
+    assert SERVICES["render"]["healthcheck"]["test"][-1] == str(config)
+    assert SERVICES["gateway"]["depends_on"]["render"]["condition"] == "service_healthy"
+
+
+def test_what_is_edited_is_taken_over() -> None:
+    assert "--watch" in nexus_arguments("render")
+    assert mount("render", "/repository") == "./"
 
 
 def test_the_module_is_mounted_where_envoy_looks_for_it(rendered: dict[str, Any]) -> None:
-    mounted = [entry.split(":")[1] for entry in SERVICES["gateway"]["volumes"] if ".wasm" in entry]
-    [listener] = rendered["static_resources"]["listeners"]
-    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    [chain] = resources(rendered, "plugins.yaml")
+    filters = chain["typed_config"]["default_filter_chain"]["filters"]
 
-    files = {
-        entry["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"] for entry in filters[:-1]
+    [file] = {
+        Path(entry["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"]) for entry in filters
     }
-    assert files == set(mounted)
+    built = read_gateway(ROOT / "envoy" / "gateway.yaml").module
+    assert ROOT / mount("gateway", str(file.parent)) / file.name == built
 
 
 def test_published_ports_are_those_envoy_listens_on(rendered: dict[str, Any]) -> None:
-    places = [rendered["admin"], *rendered["static_resources"]["listeners"]]
+    places = [rendered["envoy.yaml"]["admin"], *resources(rendered, "listeners.yaml")]
     addresses = [place["address"]["socket_address"] for place in places]
 
     assert {address["address"] for address in addresses} == {"0.0.0.0"}
@@ -112,7 +167,7 @@ def test_envoy_looks_for_the_providers_where_they_listen(rendered: dict[str, Any
 
     clusters = {
         cluster["name"]: cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
-        for cluster in rendered["static_resources"]["clusters"]
+        for cluster in resources(rendered, "clusters.yaml")
     }
     assert list(clusters) == names
     for port, address in enumerate(clusters.values(), first):
