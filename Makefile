@@ -43,7 +43,7 @@ catalog: setup ## Import models and prices (MODELS="gpt-5 anthropic"; without, t
 test: check test-unit test-module test-conformance test-envoy ## Run everything: checks, units, the module, real Envoy
 
 test-unit: setup ## Run the tests that need neither module nor proxy, in seconds
-	$(RUN) -m pytest tests/aigateway tests/plugins tests/proxywasm tests/nexus tests/wasmbuild examples
+	$(RUN) -m pytest tests/aigateway tests/plugins tests/proxywasm tests/nexus tests/routerlab tests/wasmbuild examples
 
 test-module: build ## Run whole builds, the emulator, modules of other SDKs, the examples on three hosts
 	@$(RUN) -m wasmbuild $(EXAMPLES) -o build/examples.wasm --cache build/.wasmbuild

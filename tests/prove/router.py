@@ -20,9 +20,10 @@ def main() -> int:
     )
     data = parser.parse_args().data.resolve()
     points = Points()
-    show_tests(points, "tests/envoy/test_router.py", "in Envoy")
-    show_tests(points, "tests/plugins/ai_cost_optimal_router/test_strategies.py", "table")
-    show_tests(points, "tests/plugins/ai_cost_optimal_router/test_constraints.py", "table")
+    for file in ("test_router.py", "test_router_alone.py"):
+        show_tests(points, f"tests/envoy/{file}", "in Envoy")
+    for name in ("strategies", "turns", "latency", "bandit", "constraints", "names", "audit"):
+        show_tests(points, f"tests/plugins/ai_cost_optimal_router/test_{name}.py", name)
     show_tests(points, "tests/plugins/ai_cost_optimal_router/test_properties.py", "any catalog")
     show_command(points, "decision time, 7 and 1,000 models", "tests/bench/router_wasm.py")
     show_tests(points, "tests/nexus/catalog", "catalog")
@@ -31,8 +32,8 @@ def main() -> int:
     show_tests(points, "tests/envoy/test_renderings.py", "rendering")
     show_tests(points, "tests/nexus/test_compose.py", "compose")
     show_tests(points, "tests/envoy/test_rules.py", "rules")
+    show_tests(points, "tests/envoy/test_routing.py", "routes and keys")
     show_tests(points, "tests/envoy/test_reload.py", "reload")
-    show_tests(points, "tests/envoy/test_keys.py", "keys")
     return points.exit_code()
 
 
