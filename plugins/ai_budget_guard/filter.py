@@ -11,7 +11,6 @@ from aigateway.json_edit import set_members
 from aigateway.models import Model
 from aigateway.money import usd
 from aigateway.refusals import InvalidRequestError, Refusal
-from aigateway.sse import EventReader
 from aigateway.usage import UsageReader
 from proxywasm import (
     CONTINUE,
@@ -33,6 +32,7 @@ from .limits import Limit, Per, Spender
 from .orders import FALLBACKS, MODEL, PROVIDER, Order, read_order, unreadable, wants_body
 from .settlement import Answer, Settlement, conclude, shares, who_answered
 from .slots import CorruptSlotError
+from .stripping import UsageStripper
 from .telling import may_tell, refuse, remaining, warnings
 
 _log = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ class BudgetGuard(HttpFilter[Config]):
         self._status: int | None = None
         self._is_local = False
         self._reader: UsageReader | None = None
-        self._events: EventReader | None = None
+        self._stripper: UsageStripper | None = None
         self._named: dict[str, str | None] = {}
         self._record = ""
 
@@ -218,7 +218,7 @@ class BudgetGuard(HttpFilter[Config]):
             kind = headers.get("content-type")
             self._reader = UsageReader(kind)
             if self._order.adds_usage and _is_event_stream(kind):
-                self._events = EventReader()
+                self._stripper = UsageStripper(self._reader)
                 del headers["content-length"]
         if self._is_local or response.end_of_stream:
             self._settle()
@@ -226,11 +226,13 @@ class BudgetGuard(HttpFilter[Config]):
 
     def on_response_body(self, response: Response) -> Outcome:
         """Look for the usage in the answer, and take out the event that only the guard has asked for."""
-        if self._reader is not None:
-            if self._events is None:
-                self._reader.feed(response.body.chunk)
-            else:
-                self._filter_events(response, self._events, self._reader)
+        if self._stripper is not None:
+            chunk = response.body.chunk
+            passed = self._stripper.feed(chunk, ends=response.end_of_stream)
+            if passed != chunk:
+                response.body.replace(passed)
+        elif self._reader is not None:
+            self._reader.feed(response.body.chunk)
         if response.end_of_stream and self._order is not None:
             self._settle()
         return CONTINUE
@@ -306,20 +308,6 @@ class BudgetGuard(HttpFilter[Config]):
             for entry in entries
             if entry.allowance.is_enforced and may_tell(limits[entry.allowance.limit], config)
         )
-
-    def _filter_events(self, response: Response, events: EventReader, reader: UsageReader) -> None:
-        """Pass on all events but those that hold nothing but usage."""
-        chunk = response.body.chunk
-        kept = [
-            event.raw
-            for event in events.feed(chunk)
-            if event.data is None or not reader.read_event(event.data)
-        ]
-        if response.end_of_stream:
-            kept.append(events.rest)
-        passed = b"".join(kept)
-        if passed != chunk:
-            response.body.replace(passed)
 
     def _settle(self) -> None:
         """End the reservation of this request; whoever comes second finds nothing to do."""
