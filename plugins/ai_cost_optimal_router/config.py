@@ -255,8 +255,8 @@ def _read_aliases(
             aliases[name] = Alias(models=(model,))
         else:
             models = _patterns(table, name, (), catalog)
-            if not models and isinstance(inner, list | tuple):
-                table.refuse(name, "at least one model", inner)
+            if not models and (inner is None or isinstance(inner, list | tuple)):
+                table.refuse(name, "a model, a list of models, or {models, strategy}", inner)
             aliases[name] = Alias(models=models)
     return aliases
 

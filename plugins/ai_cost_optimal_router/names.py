@@ -64,12 +64,12 @@ class Names:
     def _resolve(self, name: str) -> Asked:
         alias = self._config.aliases.get(name)
         if alias is not None:
-            return self._of_alias(alias)
+            return self._of_alias(alias, name)
         models = self._market.matching(name) if len(name) <= _LONGEST_NAME else 0
         if not models or "*" in name:
             for pattern, of_pattern in self._patterns:
                 if _fits(name, pattern):
-                    return self._of_alias(of_pattern)
+                    return self._of_alias(of_pattern, name)
         if not models:
             if self._config.on_unknown_model == "route":
                 return self._anything
@@ -80,8 +80,10 @@ class Names:
             raise RefusedError(self._not_selectable())
         return Asked(models, "*" not in name, None, models)
 
-    def _of_alias(self, alias: Alias) -> Asked:
+    def _of_alias(self, alias: Alias, name: str) -> Asked:
         models = self._market.matching_any(alias.models)
+        if not models:
+            raise RefusedError(self._unknown(name))
         return Asked(models, models.bit_count() == 1, alias.strategy, models)
 
     def _unknown(self, name: str) -> Refusal:

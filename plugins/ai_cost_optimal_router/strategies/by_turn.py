@@ -28,41 +28,61 @@ _GREATEST_WEIGHT: Final = 10_000
 
 
 class _Turns:
-    """Whose turn it is among the models of one set."""
+    """Whose turn it is among the models of one set.
+
+    A round is as long as the sum of the weights, and in it a model of weight *w* has *w* turns, one in each
+    of *w* equal parts of the round. Of all turns whose part has begun, the one is taken whose part ends
+    first. Then each turn comes within its part, so at no time has a model had a whole turn more or less than
+    its share. That is the fair scheduling of Baruah and others, "Proportionate progress", Algorithmica 15 (1996).
+    """
 
     def __init__(self, weights: Mapping[int, int]) -> None:
         divisor = math.gcd(*weights.values())
         self.weights = {number: weight // divisor for number, weight in weights.items()}
-        self.left = 0
+        self._round = sum(self.weights.values())
         self.served: dict[int, int] = {}
-        self.queue: list[tuple[float, int]] = []
-        self.begin()
-
-    def begin(self) -> None:
-        """Begin a new round."""
-        self.left = sum(self.weights.values())
-        self.served = dict.fromkeys(self.weights, 0)
-        self.queue = sorted((_turn(0, weight), number) for number, weight in self.weights.items())
+        self.ready: list[tuple[float, int]] = []
+        """By the end of the part of the round in which they are due."""
+        self.waiting: list[tuple[float, int]] = []
+        """By the beginning of it."""
+        self._begin()
 
     def take(self, number: int) -> None:
-        """Give a model its turn."""
-        self.left -= 1
-        if not self.left:
-            self.begin()
-            return
+        """Give a model that is ready its turn."""
         served, weight = self.served[number], self.weights[number]
-        self.queue.remove((_turn(served, weight), number))
+        self.ready.remove((_end(served, weight), number))
         self.served[number] = served + 1
-        insort(self.queue, (_turn(served + 1, weight), number))
+        self._taken += 1
+        if self._taken == self._round:
+            self._begin()
+            return
+        insort(self.waiting, (_beginning(served + 1, weight), number))
+        while self.waiting:
+            number = self.waiting[0][1]
+            served, weight = self.served[number], self.weights[number]
+            if served * self._round > self._taken * weight:
+                break
+            del self.waiting[0]
+            insort(self.ready, (_end(served, weight), number))
+
+    def _begin(self) -> None:
+        self._taken = 0
+        self.served = dict.fromkeys(self.weights, 0)
+        self.ready = sorted((_end(0, weight), number) for number, weight in self.weights.items())
+        self.waiting = []
 
 
-def _turn(served: int, weight: int) -> float:
-    """Say when in a round a model is due that has had so many turns: in the middle of its share.
+# Two different fractions of such small numbers are different floats, so the order of these is exact.
 
-    Two different fractions of such small numbers are different floats, so the order is exact, and after a
-    round, as long as the sum of the weights, everyone has had as many turns as its weight says.
-    """
-    return (2 * served + 1) / (2 * weight)
+
+def _beginning(served: int, weight: int) -> float:
+    """Say where the part of a round begins in which a model is due that has had so many turns."""
+    return served / weight
+
+
+def _end(served: int, weight: int) -> float:
+    """Say where it ends."""
+    return (served + 1) / weight
 
 
 class _WeightedOrder(Order):
@@ -85,12 +105,16 @@ class _WeightedOrder(Order):
             if len(self._turns) >= _SETS:
                 self._turns.clear()
             turns = self._turns[models] = _Turns(weights or dict.fromkeys(numbers, 1))
-        ranked = _enough((number for _, number in turns.queue), models, self.market)
-        if len(ranked) == len(turns.queue):
+        queue = iter(number for part in (turns.ready, turns.waiting) for _, number in part)
+        ranked = _enough(queue, models, self.market)
+        if next(queue, None) is None:
             ranked += [number for number in self.market.members(models) if number not in turns.served]
-        notes = cast(dict[int, tuple[int, int]], scene.notes.setdefault("weighted", {}))
+        notes = cast(dict[int, JsonObject], scene.notes.setdefault("weighted", {}))
+        ready = {number for _, number in turns.ready[: len(ranked)]}
         for number in ranked:
-            notes[number] = turns.served.get(number, 0), turns.weights.get(number, 0)
+            weight = turns.weights.get(number, 0)
+            served = turns.served.get(number, 0)
+            notes[number] = {"weight": weight, "served": served, "ready": number in ready}
         return ranked
 
     def take(self, models: int, number: int) -> None:
@@ -100,15 +124,27 @@ class _WeightedOrder(Order):
             turns.take(number)
 
     def extras(self, numbers: Sequence[int], scene: Scene) -> Sequence[JsonObject]:
-        """Give the turns that each has had in this round, and its weight."""
-        notes = cast(Mapping[int, tuple[int, int]], scene.notes["weighted"])
-        return [{"served": notes[number][0], "weight": notes[number][1]} for number in numbers]
+        """Give the weight of each, its turns in this round, and whether it is ready for the next."""
+        notes = cast(Mapping[int, JsonObject], scene.notes["weighted"])
+        return [notes[number] for number in numbers]
 
     @classmethod
     def score(cls, offers: Sequence[Offer], terms: JsonObject) -> Sequence[float]:
-        """Score by when in the round each is due."""
-        extras = [cast(Mapping[str, int], offer.extra) for offer in offers]
-        return [_turn(extra["served"], extra["weight"]) if extra["weight"] else math.inf for extra in extras]
+        """Score by when in the round each is due; those that are not ready come after all that are."""
+        scores = []
+        for offer in offers:
+            weight, served = cast(int, offer.extra["weight"]), cast(int, offer.extra["served"])
+            if not weight:
+                scores.append(_LAST)
+            elif offer.extra["ready"]:
+                scores.append(_end(served, weight))
+            else:
+                scores.append(_NOT_READY + _beginning(served, weight))
+        return scores
+
+
+_NOT_READY: Final = 2.0
+_LAST: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)

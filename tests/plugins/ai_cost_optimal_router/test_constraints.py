@@ -152,7 +152,7 @@ def test_a_budget_is_held_against_what_the_request_can_cost_at_most() -> None:
 
     for max_tokens, most in ((None, 2_000), (100, 100), (5_000, 5_000)):
         enough = prompt + most * 400
-        spending = {"prompt_tokens": 1_000, "max_tokens": max_tokens}
+        spending: dict[str, Any] = {"prompt_tokens": 1_000, "max_tokens": max_tokens}
         assert choose(router, budget_nano_usd=enough, **spending).model.name == "m"
         assert refusal(router, budget_nano_usd=enough - 1, **spending).code == "budget_exceeded"
 
@@ -298,12 +298,11 @@ def test_when_all_providers_fail_the_caller_is_told_when_to_come_back() -> None:
 
 
 def test_each_model_counts_for_the_first_constraint_that_excludes_it() -> None:
-    told = refusal(
-        a_router(deny=["openai/*"]), DOWN, needs=VISION, prompt_tokens=2_000_000, format=Format.CHAT
-    )
+    told = refusal(a_router(deny=["openai/*"]), DOWN, needs=VISION, prompt_tokens=2_000_000)
 
     assert told.message.endswith(
-        "2 not allowed for this consumer, 1 unable to see images, 4 with a context window too small for this request"
+        "2 not allowed for this consumer, 1 unable to see images, "
+        "4 with a context window too small for this request"
     )
 
 
