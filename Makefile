@@ -63,14 +63,15 @@ check: setup ## Check format, lint, types and import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: build ## Measure the cost of the filters beside Envoy without them, in one run
+bench: build ## Measure what the SDK and the filters cost
+	$(RUN) tests/bench/sdk_cost.py
 	$(RUN) tests/bench/gateway_cost.py
 
 prove-gateway: build ## Show that the gateway does what issue 2 asks (DATA=path of the data sets)
 	$(RUN) tests/prove/gateway.py --data $(DATA)
 
 prove-conformance: build ## Show that the emulator tells the truth, as issue 3 asks
-	$(RUN) -m tests.conformance.prove
+	$(RUN) tests/prove/conformance.py
 
 prove-router: build ## Show that the router does what issue 4 asks (DATA=path of the data sets)
 	$(RUN) tests/prove/router.py --data $(DATA)
