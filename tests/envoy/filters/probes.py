@@ -16,6 +16,8 @@ class Chooser(HttpFilter[None]):
         wanted = request.headers.get("x-want")
         if wanted:
             request.headers["x-ai-cluster"] = wanted
+            request.headers["x-ai-provider"] = wanted
+            self.properties.set("ai_nexus.router", f'{{"chosen": "{wanted}"}}')
         return CONTINUE
 
 
