@@ -92,10 +92,12 @@ def evaluate(
     """Measure routers, and beside them chance and the oracle.
 
     Intervals are bootstrapped from *resamples* of the prompts, the same ones for every router; 0 gives none.
+    Raises ValueError if there is no gap between the models.
     """
     names = [router.name for router in routers]
     if len(set(names)) < len(names):
         raise LabError(f"expected routers with different names, got {', '.join(names)}")
+    oracle = _result(Router("oracle", oracle_scores(pairs.weak, pairs.strong)), pairs, None, is_bound=True)
     scores = [router.scores for router in routers]
     drawn = np.array(
         [
@@ -104,7 +106,6 @@ def evaluate(
         ]
     ).reshape(-1, len(routers))
     found = [_result(router, pairs, _interval(drawn[:, column])) for column, router in enumerate(routers)]
-    oracle = _result(Router("oracle", oracle_scores(pairs.weak, pairs.strong)), pairs, None, is_bound=True)
     return Evaluation(
         pairs,
         [_random(pairs, generator), *found, oracle],

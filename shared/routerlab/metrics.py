@@ -146,8 +146,12 @@ def bootstrap_apgr(
 
     All routers get the same draw, so over many draws the differences say whether one router is better than
     another or only lucky with these prompts. A draw in which the strong model is not better is repeated.
+
+    Raises ValueError, like `curve`, if it is not better on the prompts themselves.
     """
     low, high = np.asarray(weak, dtype=np.float64), np.asarray(strong, dtype=np.float64)
+    if high.mean() <= low.mean():
+        raise ValueError("expected a strong model better than the weak one")
     drawn = generator.integers(0, low.size, low.size)
     while high[drawn].mean() <= low[drawn].mean():
         drawn = generator.integers(0, low.size, low.size)

@@ -307,8 +307,10 @@ def _predicted_quality(
     """Learn a model's quality on some rows, and predict it on all, with a byte per weight as in a gateway."""
     learnt = learn(qualities, seen.rows(rows), generator)
     # Predictions have no unit yet; the line that fits them best gives them that of quality.
-    slope, added = np.polyfit(learnt.predicted, qualities, 1)
-    return learnt.weights.scaled(float(slope), float(added)).rounded().raw(seen)
+    deviations, mean = learnt.predicted - learnt.predicted.mean(), qualities.mean()
+    slope = float(deviations @ qualities / max(deviations @ deviations, 1e-12))
+    added = float(mean - slope * learnt.predicted.mean())
+    return learnt.weights.scaled(slope, added).rounded().raw(seen)
 
 
 def _predicted_gain(

@@ -201,10 +201,8 @@ def train(
     """
     if len(pairs) < FOLDS:
         raise ValueError(f"expected at least {FOLDS} rows, got {len(pairs)}")
-    if np.ptp(pairs.strong - pairs.weak) == 0:
-        raise ValueError(
-            "expected rows on which the models differ in different ways, got the same gain in all"
-        )
+    if np.unique(pairs.strong > pairs.weak).size < 2:
+        raise ValueError("expected rows on which the strong model is better and others, got only one kind")
     learnt = learn(pairs.strong - pairs.weak, seen, generator, domains=pairs.domains, progress=progress)
     return Trained(
         scorer=quantised(learnt.weights, _score_curve(learnt.predicted, pairs)),
@@ -229,7 +227,8 @@ def learn(
     predicted = np.array([_out_of_fold(rows, recipe, folds) for recipe in progress(recipes)])
     shares = _shares(predicted, targets)
     # Strong penalties give small numbers; in units of its own deviation each recipe says the same amount.
-    factors = shares / np.maximum(predicted.std(axis=1), 1e-12)
+    deviations = predicted.std(axis=1)
+    factors = np.divide(shares, deviations, out=np.zeros_like(shares), where=deviations > 1e-9)
     fitted = [_fit(rows, recipe) for recipe in recipes]
     mean = Weights(
         factors @ np.array([weights.words for weights in fitted]),
@@ -242,7 +241,7 @@ def learn(
 def _shares(predicted: Floats, gains: Floats) -> Floats:
     """Weigh recipes by the likelihood of the gains under their predictions, with Gaussian errors."""
     squared = ((predicted - gains) ** 2).mean(axis=1)
-    log_likelihoods = -_TRUST * gains.size * squared / (2 * squared.min())
+    log_likelihoods = -_TRUST * gains.size * squared / (2 * max(squared.min(), 1e-12))
     shares = np.exp(log_likelihoods - log_likelihoods.max())
     return np.asarray(shares / shares.sum())
 
@@ -283,7 +282,7 @@ def _score_curve(raw: Floats, pairs: Pairs) -> tuple[tuple[float, float], ...]:
     places = np.linspace(-_CURVE_REACH, _CURVE_REACH, _CURVE_POINTS)
     scores = 1 / (1 + np.exp(-(slope * places + bias)))
     return tuple(
-        (centre + deviation * float(place), round(float(score), 6))
+        (centre + deviation * float(place), round(float(score), 9))
         for place, score in zip(places, scores, strict=True)
     )
 
