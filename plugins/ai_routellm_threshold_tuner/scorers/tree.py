@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from aigateway.config import Reader
 
-from .linear import features
-from .measures import MEASURES
+from .measures import MEASURES, measure
+from .ngrams import split, window
 
 __all__ = ["Forest", "Node"]
 
@@ -35,7 +35,8 @@ class Forest:
 
     def score(self, text: str) -> float:
         """Score a prompt from 0 to 1."""
-        _, measures = features(text)
+        seen = window(text)
+        measures = measure(seen, *split(seen), len(text))
         total = 0.0
         for nodes in self.trees:
             node = nodes[0]
