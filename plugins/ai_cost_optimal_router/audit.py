@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, cast
 
 from aigateway.money import usd
 
+from .constraints import Excluded
 from .market import Market
 from .shortlist import pick
 from .strategies import STRATEGIES, Offer, Order, Scene
@@ -49,10 +50,9 @@ class Decision:
     rankings: Sequence[Ranking]
     picked: Sequence[int]
     """The model chosen, then its fallbacks."""
-    excluded: Mapping[str, int]
-    """How many models each constraint excluded."""
-    given_up: Mapping[str, int]
-    """How many each of those constraints would have excluded that were given up."""
+    excluded: Excluded
+    given_up: Excluded
+    """What those constraints would have excluded that were given up."""
     cost_nano_usd: int
 
 
@@ -82,8 +82,8 @@ def record_of(decision: Decision) -> Mapping[str, object]:
         },
         "bucket": scene.notes.get("bucket"),
         "feasible": scene.feasible.bit_count(),
-        "excluded": decision.excluded,
-        "given_up": decision.given_up,
+        "excluded": decision.excluded.counts,
+        "given_up": decision.given_up.counts,
         "stages": [
             _stage(ranking, scene, decision.orders[ranking.order], set(picked))
             for ranking in decision.rankings

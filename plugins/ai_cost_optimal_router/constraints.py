@@ -16,7 +16,7 @@ from .config import Config, Policy
 from .market import Market, Outputs, numbers_in
 from .situation import Knowledge, Situation
 
-__all__ = ["Constraints", "Feasible", "Rights"]
+__all__ = ["Constraints", "Excluded", "Feasible", "Rights"]
 
 _REMEMBERED: Final = 2048
 
@@ -32,6 +32,23 @@ class Rights:
     """The models that run where it wants them to."""
 
 
+class Excluded(NamedTuple):
+    """How many models each constraint excludes, in their order; nothing for those that exclude none."""
+
+    counts: Mapping[str, int]
+    text: str
+    """The same for people: `quality<0.72: 1, domain: 2`."""
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> "Excluded":
+        """Write the counts down."""
+        return cls(counts, ", ".join([f"{label}: {count}" for label, count in counts.items()]))
+
+    def and_also(self, counts: Mapping[str, int]) -> "Excluded":
+        """Return these counts with others after them."""
+        return Excluded.of({**self.counts, **counts}) if counts else self
+
+
 class Feasible(NamedTuple):
     """What constraints leave, for the constraints that do not depend on what a request costs."""
 
@@ -39,9 +56,9 @@ class Feasible(NamedTuple):
     """The models that meet the hard ones."""
     soft: int
     """Those of them that meet the soft ones too."""
-    hard_excluded: Mapping[str, int]
-    """How many models each hard constraint excludes, in their order; nothing for those that exclude none."""
-    soft_excluded: Mapping[str, int]
+    by_hard: Excluded
+    by_soft: Excluded
+    by_all: Excluded
 
 
 class Constraints:
@@ -82,9 +99,9 @@ class Constraints:
         tokens, limit = situation.prompt_tokens, situation.max_tokens
         if config.prompt_margin:
             tokens = math.ceil(tokens * (1 + config.prompt_margin))
-        fits = market.with_window(tokens + (config.unset_output_tokens if limit is None else limit))
-        speaks = market.everything if limit is None else market.with_output(limit)
-        is_open = self._open(knowledge.closed, situation.now_s)
+        window = market.windows.step_of(tokens + (config.unset_output_tokens if limit is None else limit))
+        output = 0 if limit is None else market.most_output.step_of(limit)
+        self._look_for_closed(knowledge.closed, situation.now_s)
         place = (
             asked,
             is_explicit,
@@ -94,19 +111,21 @@ class Constraints:
             situation.tier,
             situation.needs,
             situation.format,
-            fits,
-            speaks,
-            is_open,
+            window,
+            output,
+            self._open_set,
         )
         found = self._feasible.get(place)
         if found is None:
             if len(self._feasible) >= _REMEMBERED:
                 self._feasible.clear()
-            hard, hard_excluded = _narrow(asked, self._hard(situation, rights, fits, speaks, is_open))
+            hard, hard_excluded = _narrow(asked, self._hard(situation, rights, window, output))
             soft, soft_excluded = hard, dict[str, int]()
             if not is_explicit:
                 soft, soft_excluded = _narrow(hard, self._soft(situation, rights.policy))
-            found = self._feasible[place] = Feasible(hard, soft, hard_excluded, soft_excluded)
+            by_hard, by_soft = Excluded.of(hard_excluded), Excluded.of(soft_excluded)
+            by_all = by_hard.and_also(soft_excluded)
+            found = self._feasible[place] = Feasible(hard, soft, by_hard, by_soft, by_all)
         return found
 
     def floor(self, policy: Policy, domain: str) -> float:
@@ -153,7 +172,7 @@ class Constraints:
         return min(waits, default=None)
 
     def _hard(
-        self, situation: Situation, rights: Rights, fits: int, speaks: int, is_open: int
+        self, situation: Situation, rights: Rights, window: int, output: int
     ) -> Iterator[tuple[str, int]]:
         yield "denied", rights.permitted
         yield "region", rights.in_region
@@ -162,9 +181,10 @@ class Constraints:
         for need in Need:
             if need in situation.needs:
                 yield str(need), self._by_need[need]
-        yield "output", speaks
-        yield "window", fits
-        yield "breaker", is_open
+        if situation.max_tokens is not None:
+            yield "output", self._market.most_output.at_least(output)
+        yield "window", self._market.windows.at_least(window)
+        yield "breaker", self._open_set
 
     def _soft(self, situation: Situation, policy: Policy) -> Iterator[tuple[str, int]]:
         floor = self.floor(policy, situation.domain)
@@ -182,8 +202,8 @@ class Constraints:
             # Where the catalog does not know the tier, it asks for nothing.
             yield "tier", self._market.of_tier(situation.tier) or self._market.everything
 
-    def _open(self, closed: Mapping[str, float], now_s: float) -> int:
-        """Return the models whose provider, or who themselves, take requests now."""
+    def _look_for_closed(self, closed: Mapping[str, float], now_s: float) -> None:
+        """Find the models whose provider takes requests now, and who do themselves."""
         if closed is not self._closed or not self._closed_from_s <= now_s < self._closed_until_s:
             market = self._market
             self._closed = closed
@@ -198,7 +218,6 @@ class Constraints:
                     for number, model in enumerate(market.models)
                     if _until(closed, market.keys[number], model.provider) <= now_s
                 )
-        return self._open_set
 
     def _within(self, numbers: Sequence[int], costs: Sequence[int], limit: int) -> int:
         return sum(1 << number for number, cost in zip(numbers, costs, strict=True) if cost <= limit)

@@ -16,7 +16,16 @@ from aigateway.health import LatencyStats
 
 from .situation import ANY_MODEL
 
-__all__ = ["Expectation", "LatencyRule", "LatencyView", "Market", "Outputs", "numbers_in", "output_cell"]
+__all__ = [
+    "Expectation",
+    "LatencyRule",
+    "LatencyView",
+    "Market",
+    "Outputs",
+    "Sizes",
+    "numbers_in",
+    "output_cell",
+]
 
 _REMEMBERED: Final = 1024
 """Results of one kind that are kept; more are begun anew, so that strange requests cannot fill the memory."""
@@ -109,8 +118,8 @@ class Market:
         self._of_tier = _sets((model.tier, number) for number, model in enumerate(models) if model.tier)
         self.keys: Final = tuple(model.key for model in models)
         self._number_of = {model.key: number for number, model in enumerate(models)}
-        self._windows = _Sizes([model.context_window_tokens for model in models])
-        self._output_limits = _Sizes([model.max_output_tokens for model in models])
+        self.windows: Final = Sizes([model.context_window_tokens for model in models])
+        self.most_output: Final = Sizes([model.max_output_tokens for model in models])
         self._catalog = catalog
         self._expectation = expectation
         self._latency_rule = latency_rule
@@ -210,14 +219,6 @@ class Market:
                 max(self.dearest_input_prices[number] for number in numbers),
             )
         return found
-
-    def with_window(self, tokens: int) -> int:
-        """Return the set of models whose context window holds so many tokens."""
-        return self._windows.at_least(tokens)
-
-    def with_output(self, tokens: int) -> int:
-        """Return the set of models that may answer with so many tokens."""
-        return self._output_limits.at_least(tokens)
 
     def outputs(self, learnt: Mapping[str, Mapping[str, float]], domain: str) -> Outputs:
         """Say how long the answers about *domain* are expected to be.
@@ -327,7 +328,7 @@ def _sets(pairs: Iterable[tuple[str, int]]) -> Mapping[str, int]:
     return sets
 
 
-class _Sizes:
+class Sizes:
     """Which models allow at least so much of something; `None` is no limit."""
 
     def __init__(self, limits: Sequence[int | None]) -> None:
@@ -338,8 +339,13 @@ class _Sizes:
         ]
         self._sets.append(sum(1 << number for number, limit in enumerate(limits) if limit is None))
 
-    def at_least(self, size: int) -> int:
-        return self._sets[bisect_left(self._steps, size)]
+    def step_of(self, size: int) -> int:
+        """Say in which step a size is; sizes of one step are allowed by the same models."""
+        return bisect_left(self._steps, size)
+
+    def at_least(self, step: int) -> int:
+        """Return the models that allow the sizes of a step."""
+        return self._sets[step]
 
 
 def numbers_in(models: int) -> tuple[int, ...]:

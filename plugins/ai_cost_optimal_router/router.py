@@ -9,7 +9,7 @@ from aigateway.money import usd
 from .audit import Decision, Ranking, record_of
 from .choice import Choice
 from .config import Config
-from .constraints import Constraints
+from .constraints import Constraints, Excluded
 from .market import Market
 from .names import Names
 from .refusing import no_model, unknown_strategy
@@ -21,6 +21,7 @@ from .strategies.by_turn import LeastRequestsOrder
 __all__ = ["Router", "headers"]
 
 _LONGEST_REASON: Final = 256
+_NOTHING: Final = Excluded({}, "")
 _BEST: Final = Plan((Stage("quality_first"),))
 
 
@@ -59,29 +60,25 @@ class Router:
         feasible = constraints.check(situation, knowledge, rights, asked.models, asked.is_explicit)
         scene = Scene(situation, knowledge, draw, self._market, asked.requested)
         models, unpaid = constraints.affordable(situation, rights.policy, feasible.soft, scene.outputs)
-        given_up: Mapping[str, int] = {}
+        excluded, given_up = feasible.by_all, _NOTHING
         if models:
-            scene.feasible = models
             if asked.is_explicit:
-                strategy, plan = "explicit", _BEST
-            else:
-                plan = config.strategies[strategy].plan(scene)
+                strategy = "explicit"
         else:
             if config.on_infeasible == "best_quality" and feasible.soft != feasible.hard:
-                given_up = feasible.soft_excluded
+                excluded, given_up = feasible.by_hard, feasible.by_soft
                 models, unpaid = constraints.affordable(
                     situation, rights.policy, feasible.hard, scene.outputs
                 )
             if not models:
-                soft_excluded = {} if given_up else feasible.soft_excluded
-                excluded = {**feasible.hard_excluded, **soft_excluded, **unpaid}
                 opens_s = constraints.opens_s(knowledge, asked.models, situation.now_s)
-                raise no_model(excluded, opens_s, situation.now_s)
-            scene.feasible = models
-            strategy, plan = "best_quality", _BEST
-        scene.narrowed = bool(unpaid)
+                raise no_model(excluded.and_also(unpaid).counts, opens_s, situation.now_s)
+            strategy = "best_quality"
+        scene.feasible, scene.narrowed = models, bool(unpaid)
+        chooser = config.strategies.get(strategy)
+        plan = _BEST if chooser is None else chooser.plan(scene)
         rankings, picked = self._look(plan, models, scene)
-        excluded = {**feasible.hard_excluded, **({} if given_up else feasible.soft_excluded), **unpaid}
+        costs = self._market.costs(picked[:1], situation.prompt_tokens, situation.max_tokens, scene.outputs)
         return self._choice(
             Decision(
                 scene=scene,
@@ -90,11 +87,9 @@ class Router:
                 case=plan.case,
                 rankings=rankings,
                 picked=picked,
-                excluded=excluded,
+                excluded=excluded.and_also(unpaid),
                 given_up=given_up,
-                cost_nano_usd=self._market.costs(
-                    picked[:1], situation.prompt_tokens, situation.max_tokens, scene.outputs
-                )[0],
+                cost_nano_usd=costs[0],
             )
         )
 
@@ -154,10 +149,10 @@ class Router:
         model = self._market.models[decision.picked[0]].name
         how = "requested" if strategy == "explicit" else self._orders[decision.rankings[0].order].phrase
         reason = f"{who}: {model} {how} of {decision.scene.feasible.bit_count()}"
-        if decision.excluded:
-            reason += f"; excluded {_counts(decision.excluded)}"
-        if decision.given_up:
-            reason += f"; gave up {_counts(decision.given_up)}"
+        if decision.excluded.text:
+            reason += f"; excluded {decision.excluded.text}"
+        if decision.given_up.text:
+            reason += f"; gave up {decision.given_up.text}"
         return reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 3]}..."
 
 
@@ -174,7 +169,3 @@ def headers(choice: Choice) -> Mapping[str, str]:
         "x-ai-estimated-cost": usd(choice.estimated_cost_nano_usd),
         "x-higress-llm-model": model.name,
     }
-
-
-def _counts(excluded: Mapping[str, int]) -> str:
-    return ", ".join([f"{label}: {count}" for label, count in excluded.items()])

@@ -1,8 +1,8 @@
 """The strategy that learns: it tries what may be the best as often as it may be the best."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import cos, log, sin, sqrt, tau
 from typing import Final, NamedTuple, TypeAlias, cast
 
 from aigateway.config import Reader
@@ -15,6 +15,9 @@ __all__ = ["Bandit", "Beta"]
 
 _REMEMBERED: Final = 1024
 _NO_EVIDENCE: Final = Evidence()
+
+_CANDIDATES: Final = 64
+"""Models that may become arms before anything is learnt of them; the best of many."""
 
 _USUAL_INPUT: Final = 3
 """Tokens of input to one of output, when arms are told apart before any request is known."""
@@ -35,6 +38,11 @@ class Beta(NamedTuple):
     d_failures: float
     c_failures: float
 
+    @property
+    def mean(self) -> float:
+        """What is drawn on average."""
+        return self.successes / (self.successes + self.failures)
+
     @classmethod
     def of(cls, successes: float, failures: float) -> "Beta":
         """Prepare the distribution with these parameters, both of at least 1."""
@@ -43,47 +51,44 @@ class Beta(NamedTuple):
             successes,
             failures,
             d_successes,
-            1 / math.sqrt(9 * d_successes),
+            1 / sqrt(9 * d_successes),
             d_failures,
-            1 / math.sqrt(9 * d_failures),
+            1 / sqrt(9 * d_failures),
         )
 
     def sample(self, draw: Draw) -> tuple[float, Sequence[float]]:
         """Draw from it; return the number with those that it was made of, from which it can be made again."""
-        _, _, d_successes, c_successes, d_failures, c_failures = self
+        _, _, d, c, e, f = self
         drawn = [draw(), draw(), draw(), draw()]
         # Two independent normal numbers, after Box and Muller.
-        radius, angle = math.sqrt(-2 * math.log(1 - drawn[0])), math.tau * drawn[1]
-        successes = _gamma(d_successes, c_successes, radius * math.cos(angle), 1 - drawn[2])
-        if successes is None:
-            successes = _gamma_again(d_successes, c_successes, drawn, draw)
-        failures = _gamma(d_failures, c_failures, radius * math.sin(angle), 1 - drawn[3])
-        if failures is None:
-            failures = _gamma_again(d_failures, c_failures, drawn, draw)
+        radius, angle = sqrt(-2 * log(1 - drawn[0])), tau * drawn[1]
+        x, y = radius * cos(angle), radius * sin(angle)
+        # Nearly always the quick test of the method accepts them.
+        v, w = 1 + c * x, 1 + f * y
+        if v > 0 and drawn[2] > _QUICK * x * x * x * x:
+            successes = d * v * v * v
+        else:
+            successes = _gamma(d, c, (x, drawn[2]), drawn, draw)
+        if w > 0 and drawn[3] > _QUICK * y * y * y * y:
+            failures = e * w * w * w
+        else:
+            failures = _gamma(e, f, (y, drawn[3]), drawn, draw)
         return successes / (successes + failures), drawn
 
 
-def _gamma(d: float, c: float, normal: float, u: float) -> float | None:
-    """Make a Gamma variable of a normal one and of *u*, above 0 and up to 1; `None` for a few pairs."""
-    v = 1 + c * normal
-    if v <= 0:
-        return None
-    v = v * v * v
-    square = normal * normal
-    if u < 1 - 0.0331 * square * square or math.log(u) < square / 2 + d * (1 - v + math.log(v)):
-        return d * v
-    return None
+_QUICK: Final = 0.0331
 
 
-def _gamma_again(d: float, c: float, drawn: list[float], draw: Draw) -> float:
-    """Draw until there is a Gamma variable."""
+def _gamma(d: float, c: float, pair: tuple[float, float], drawn: list[float], draw: Draw) -> float:
+    """Make a Gamma variable of a normal number and an even one, or draw others until they make one."""
+    x, u = pair
     while True:
+        v = (1 + c * x) ** 3
+        if v > 0 and log(1 - u) < x * x / 2 + d * (1 - v + log(v)):
+            return d * v
         more = [draw(), draw(), draw()]
         drawn += more
-        normal = math.sqrt(-2 * math.log(1 - more[0])) * math.cos(math.tau * more[1])
-        found = _gamma(d, c, normal, 1 - more[2])
-        if found is not None:
-            return found
+        x, u = sqrt(-2 * log(1 - more[0])) * cos(tau * more[1]), more[2]
 
 
 _Round: TypeAlias = tuple[Sequence[int], Sequence[Beta], Sequence[tuple[float, Sequence[float]]]]
@@ -96,8 +101,8 @@ class _BanditTerms:
     """The share of cost in the score; the rest is the sampled chance of success."""
     prior_mass: float = 10.0
     """How many answers the quality in the catalog is worth as evidence."""
-    arms: int = 5
-    """Models among which samples are drawn."""
+    arms: int = 4
+    """Models among which samples are drawn: by default as many as a choice and its fallbacks are."""
 
     def posterior(self, quality: float, evidence: Evidence) -> Beta:
         """Give the distribution of a model's chance of success.
@@ -108,6 +113,10 @@ class _BanditTerms:
             1 + self.prior_mass * quality + evidence.successes,
             1 + self.prior_mass * (1 - quality) + evidence.failures,
         )
+
+    def prior(self, quality: float) -> "Beta":
+        """Give that distribution before anything is known."""
+        return self.posterior(quality, _NO_EVIDENCE)
 
     def prices(self, cheapest: int, dearest: int) -> tuple[float, float]:
         """Give what a nano-USD and what a chance of success are worth, when costs are between these."""
@@ -120,17 +129,16 @@ class _BanditOrder(Order):
     def __init__(self, market: Market, terms: _BanditTerms) -> None:
         super().__init__(market)
         self._terms = terms
-        self._arms: dict[int, Sequence[int]] = {}
+        self._first: dict[int, tuple[tuple[float, float], dict[int, float]]] = {}
         self._evidence: Mapping[str, Mapping[str, Evidence]] = {}
-        self._posteriors: dict[tuple[int, str], Sequence[Beta]] = {}
+        self._posteriors: dict[tuple[int, str], tuple[Sequence[int], Sequence[Beta]]] = {}
 
     def rank(self, models: int, scene: Scene) -> Sequence[int]:
         """Draw a chance of success for each arm, and order by it and by cost."""
         market, situation, terms, draw = self.market, scene.situation, self._terms, scene.draw
-        arms = self._arms_of(models)
+        arms, posteriors = self._posteriors_of(models, scene)
         costs = market.costs(arms, situation.prompt_tokens, situation.max_tokens, scene.outputs)
         per_nano_usd, per_chance = terms.prices(min(costs), max(costs))
-        posteriors = self._posteriors_of(models, scene)
         samples = [posterior.sample(draw) for posterior in posteriors]
         cast(list[_Round], scene.notes.setdefault("bandit", [])).append((arms, posteriors, samples))
         scored = [
@@ -140,27 +148,8 @@ class _BanditOrder(Order):
         scored.sort()
         return [number for _, number in scored]
 
-    def _arms_of(self, models: int) -> Sequence[int]:
-        """Choose the models that take part: those that look best before anything is learnt."""
-        arms = self._arms.get(models)
-        if arms is None:
-            if len(self._arms) >= _REMEMBERED:
-                self._arms.clear()
-            market, terms = self.market, self._terms
-            arms = market.members(models)
-            if len(arms) > terms.arms:
-                prices = [_USUAL_INPUT * market.input_prices[i] + market.output_prices[i] for i in arms]
-                per_price, per_chance = terms.prices(min(prices), max(prices))
-                scores = {
-                    number: per_price * price - per_chance * market.qualities[number]
-                    for number, price in zip(arms, prices, strict=True)
-                }
-                arms = sorted(sorted(arms, key=scores.__getitem__)[: terms.arms])
-            self._arms[models] = arms
-        return arms
-
-    def _posteriors_of(self, models: int, scene: Scene) -> Sequence[Beta]:
-        """Give the distribution of each arm."""
+    def _posteriors_of(self, models: int, scene: Scene) -> tuple[Sequence[int], Sequence[Beta]]:
+        """Give the arms and the distribution of each."""
         evidence, domain = scene.knowledge.evidence, scene.situation.domain
         if evidence is not self._evidence:
             self._evidence = evidence
@@ -169,19 +158,53 @@ class _BanditOrder(Order):
         if found is None:
             if len(self._posteriors) >= _REMEMBERED:
                 self._posteriors.clear()
-            market, known = self.market, evidence.get(domain, {})
-            found = self._posteriors[models, domain] = [
-                self._terms.posterior(market.qualities[i], known.get(market.keys[i], _NO_EVIDENCE))
-                for i in self._arms_of(models)
+            known = evidence.get(domain, {})
+            arms = self._choose_arms(models, known)
+            keys, qualities = self.market.keys, self.market.qualities
+            posteriors = [
+                self._terms.posterior(qualities[number], known.get(keys[number], _NO_EVIDENCE))
+                for number in arms
             ]
+            found = self._posteriors[models, domain] = arms, posteriors
         return found
+
+    def _choose_arms(self, models: int, known: Mapping[str, Evidence]) -> Sequence[int]:
+        """Choose the models that take part: those that look best at present, for a usual mix of tokens.
+
+        So one that disappoints makes room for the next.
+        """
+        market, terms = self.market, self._terms
+        first = self._first.get(models)
+        if first is None:
+            if len(self._first) >= _REMEMBERED:
+                self._first.clear()
+            numbers = market.members(models)
+            prices = [_USUAL_INPUT * market.input_prices[i] + market.output_prices[i] for i in numbers]
+            worth = terms.prices(min(prices), max(prices))
+            scores = {
+                number: worth[0] * price - worth[1] * terms.prior(market.qualities[number]).mean
+                for number, price in zip(numbers, prices, strict=True)
+            }
+            best = sorted(numbers, key=scores.__getitem__)[:_CANDIDATES]
+            first = self._first[models] = worth, {number: scores[number] for number in best}
+        worth, scores = first
+        if len(scores) <= terms.arms:
+            return tuple(scores)
+        scores = scores.copy()
+        for key, evidence in known.items():
+            number = market.number_of(key)
+            if number is not None and models >> number & 1:
+                price = _USUAL_INPUT * market.input_prices[number] + market.output_prices[number]
+                mean = terms.posterior(market.qualities[number], evidence).mean
+                scores[number] = worth[0] * price - worth[1] * mean
+        return sorted(scores, key=scores.__getitem__)[: terms.arms]
 
     def terms(self, models: int, scene: Scene) -> JsonObject:
         """Give the weights, and between what costs the share of cost was taken."""
         situation = scene.situation
-        costs = self.market.costs(
-            self._arms_of(models), situation.prompt_tokens, situation.max_tokens, scene.outputs
-        )
+        rounds = cast(Sequence[_Round], scene.notes["bandit"])
+        arms = next(arms for arms, _, _ in rounds if models >> arms[0] & 1)
+        costs = self.market.costs(arms, situation.prompt_tokens, situation.max_tokens, scene.outputs)
         return {
             "cost_weight": self._terms.cost_weight,
             "cheapest_nano_usd": min(costs),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from aigateway.config import Reader
 
@@ -33,7 +33,8 @@ class _Turns:
     A round is as long as the sum of the weights, and in it a model of weight *w* has *w* turns, one in each
     of *w* equal parts of the round. Of all turns whose part has begun, the one is taken whose part ends
     first. Then each turn comes within its part, so at no time has a model had a whole turn more or less than
-    its share. That is the fair scheduling of Baruah and others, "Proportionate progress", Algorithmica 15 (1996).
+    its share. That is the fair scheduling of Baruah and others, "Proportionate progress", Algorithmica 15
+    (1996).
     """
 
     def __init__(self, weights: Mapping[int, int]) -> None:
@@ -109,12 +110,9 @@ class _WeightedOrder(Order):
         ranked = _enough(queue, models, self.market)
         if next(queue, None) is None:
             ranked += [number for number in self.market.members(models) if number not in turns.served]
-        notes = cast(dict[int, JsonObject], scene.notes.setdefault("weighted", {}))
-        ready = {number for _, number in turns.ready[: len(ranked)]}
-        for number in ranked:
-            weight = turns.weights.get(number, 0)
-            served = turns.served.get(number, 0)
-            notes[number] = {"weight": weight, "served": served, "ready": number in ready}
+        served, weights = turns.served, turns.weights
+        noted = [(number, weights.get(number, 0), served.get(number, 0)) for number in ranked]
+        cast(list[_Look], scene.notes.setdefault("weighted", [])).append((noted, turns.ready[: len(ranked)]))
         return ranked
 
     def take(self, models: int, number: int) -> None:
@@ -125,8 +123,16 @@ class _WeightedOrder(Order):
 
     def extras(self, numbers: Sequence[int], scene: Scene) -> Sequence[JsonObject]:
         """Give the weight of each, its turns in this round, and whether it is ready for the next."""
-        notes = cast(Mapping[int, JsonObject], scene.notes["weighted"])
-        return [notes[number] for number in numbers]
+        found = {
+            number: {
+                "weight": weight,
+                "served": served,
+                "ready": (_end(served, weight or 1), number) in ready,
+            }
+            for noted, ready in cast(Sequence[_Look], scene.notes["weighted"])
+            for number, weight, served in noted
+        }
+        return [found[number] for number in numbers]
 
     @classmethod
     def score(cls, offers: Sequence[Offer], terms: JsonObject) -> Sequence[float]:
@@ -142,6 +148,9 @@ class _WeightedOrder(Order):
                 scores.append(_NOT_READY + _beginning(served, weight))
         return scores
 
+
+_Look: TypeAlias = tuple[Sequence[tuple[int, int, int]], Sequence[tuple[float, int]]]
+"""Models with their weights and turns, and those of them that were ready."""
 
 _NOT_READY: Final = 2.0
 _LAST: Final = 4.0

@@ -145,3 +145,18 @@ def test_only_the_arms_are_tried_however_many_models_there_are() -> None:
     chosen = {choose(router, draw=random.random, strategy="bandit").model.name for _ in range(300)}
 
     assert chosen == {"m99", "m98", "m97"}
+
+
+def test_an_arm_that_disappoints_makes_room_for_the_next() -> None:
+    models = [a_model(f"m{at}", provider=f"p{at}", quality=0.9 - at / 100) for at in range(10)]
+    random = Random(1)
+    router = a_router(*models, bandit={"arms": 3, "cost_weight": 0})
+
+    def arms(**evidence: Evidence) -> set[str]:
+        known = {f"p{name[1:]}/{name}": of_one for name, of_one in evidence.items()}
+        knowledge = Knowledge(evidence={"general": known})
+        return {choose(router, knowledge, random.random, strategy="bandit").model.name for _ in range(200)}
+
+    assert arms() == {"m0", "m1", "m2"}
+    assert arms(m1=Evidence(1, 9)) == {"m0", "m2", "m3"}
+    assert "m9" in arms(m9=Evidence(50, 0))
