@@ -167,7 +167,7 @@ def _add_replay(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
         "(prompt_tokens, output_tokens or completion_tokens) if they were counted.",
     )
     parser.add_argument("log", type=Path, metavar="LOG")
-    parser.add_argument("--field", default="router", metavar="NAME", help="with the record (%(default)s)")
+    parser.add_argument("--field", default="audit", metavar="NAME", help="with the record (%(default)s)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the router's configuration")
     parser.add_argument(
         "--catalog", type=Path, metavar="FILE", help="the catalog, if it is in a file of its own"

@@ -1,12 +1,13 @@
 """What another strategy would have cost: deciding again, for every request in a log.
 
-A line of the log is a JSON object with the audit record that the router left of the request (`router`, or
-another name; as an object or as text), and the tokens it really took if they are there: `prompt_tokens`,
-`output_tokens` or `completion_tokens`. Lines without a record are of requests that the router did not see.
+A line of the gateway's access log is a JSON object with the record that the router left of the request
+(`audit`, or another name; as an object or as text), who asked (`consumer`), and the tokens it really took, if
+they are there: `prompt_tokens`, `output_tokens` or `completion_tokens`. Lines without a record are of
+requests that the router did not see.
 
 Every strategy gets the same requests, with what was known of latencies and answers when they came, and is
-charged the same tokens, whichever model it chooses. A record does not say who asked, what was left of a
-budget or which providers were closed: replaying, everybody may use everything, and all providers are up.
+charged the same tokens, whichever model it chooses. A record does not say what was left of a budget or which
+providers were closed: replaying, there is always money, and all providers are up.
 """
 
 import json
@@ -32,6 +33,9 @@ _MANY_SAMPLES = 1e9
 """What makes the router take a recorded latency as it is."""
 
 _SHOWN_MODELS = 3
+
+_ABSENT = (None, "", "-")
+"""What a log has where there is no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ class Outcome:
     """Requests that went to models which the catalog does not have; they are not in the cost."""
 
 
-def read_records(path: Path, *, field: str = "router") -> tuple[list[Logged], int]:
+def read_records(path: Path, *, field: str = "audit") -> tuple[list[Logged], int]:
     """Read a log of JSON lines; the second result is the number of lines without a record.
 
     Raises FileError with everything that is wrong in it.
@@ -85,7 +89,7 @@ def read_records(path: Path, *, field: str = "router") -> tuple[list[Logged], in
             problems.add(number, "", "a JSON object", describe(entry))
             continue
         written = entry.get(field)
-        if written in (None, "", "-"):
+        if written in _ABSENT:
             skipped += 1
             continue
         try:
@@ -215,6 +219,7 @@ def _logged(record: Mapping[str, object], entry: Mapping[str, object]) -> Logged
         complexity=float(request["complexity"]),
         tier=request["tier"],
         requested_model=request["requested_model"],
+        consumer=_text(entry, "consumer"),
         request_id=str(request["id"]),
         now_s=float(request["time_s"]),
     )
@@ -263,9 +268,14 @@ def _latency(milliseconds: float, now_s: float) -> LatencyStats:
     )
 
 
+def _text(entry: Mapping[str, object], name: str) -> str | None:
+    value = entry.get(name)
+    return value if isinstance(value, str) and value not in _ABSENT else None
+
+
 def _tokens(entry: Mapping[str, object], *names: str) -> int | None:
     for name in names:
         value = entry.get(name)
-        if value not in (None, "", "-"):
+        if value not in _ABSENT:
             return int(str(value))
     return None

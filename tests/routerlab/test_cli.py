@@ -178,7 +178,7 @@ def test_replay_prints_a_table_and_writes_a_page(tmp_path: Path, capsys: pytest.
         dict(router.choose(Situation(prompt_tokens=10 * number), Knowledge(), draw.random).make_record())
         for number in range(1, 20)
     ]
-    log.write_text("\n".join(json.dumps({"router": record}) for record in records))
+    log.write_text("\n".join(json.dumps({"audit": record}) for record in records))
 
     assert main(["replay", str(log), "--strategy", "quality_first", "--report", str(report)]) == 0
 

@@ -51,13 +51,13 @@ def write_log(path: Path, strategy: str, *, knowledge: Knowledge | None = None) 
             tokens = 10 * number
             entry = {
                 "status": 200,
-                "router": json.dumps(record) if number % 2 else record,
+                "audit": json.dumps(record) if number % 2 else record,
                 "output_tokens": tokens,
             }
             file.write(json.dumps(entry) + "\n")
             usage = Usage(situation.prompt_tokens, tokens)
             paid.append((choice.model.key, choice.model.prices.cost(usage)))
-        file.write('{"path": "/healthz", "router": "-"}\n\n')
+        file.write('{"path": "/healthz", "audit": "-"}\n\n')
     return paid
 
 
@@ -109,11 +109,23 @@ def test_every_strategy_can_be_tried_and_every_model_stands_beside_them(tmp_path
 
 def test_tokens_that_were_not_counted_are_those_that_were_expected(tmp_path: Path) -> None:
     choice = Router(CONFIG).choose(Situation(prompt_tokens=100, max_tokens=7), Knowledge(), Random(0).random)
-    (tmp_path / "log").write_text(json.dumps({"router": choice.make_record()}))
+    (tmp_path / "log").write_text(json.dumps({"audit": choice.make_record()}))
 
     ((request,), _) = read_records(tmp_path / "log")
 
     assert (request.usage, request.is_usage_measured) == (Usage(100, 7), False)
+
+
+def test_who_asks_may_use_what_his_policy_allows(tmp_path: Path) -> None:
+    choice = Router(CONFIG).choose(Situation(prompt_tokens=100), Knowledge(), Random(0).random)
+    entries = [{"audit": choice.make_record(), "consumer": who} for who in ("anna", "-", "bert")]
+    (tmp_path / "log").write_text("\n".join(map(json.dumps, entries)))
+    config = Config.from_json({"consumers": {"anna": {"allow": ["kimi"]}, "bert": {"deny": ["*"]}}})
+
+    (_, outcome, *_) = replay(read_records(tmp_path / "log")[0], config, ["cost_optimal"], seed=0)
+
+    assert outcome.models == {"moonshot/kimi": 1, choice.model.key: 1}
+    assert outcome.refused == 1
 
 
 def test_models_that_the_catalog_has_no_more_are_counted_apart(tmp_path: Path) -> None:
@@ -154,12 +166,12 @@ def test_the_table(tmp_path: Path) -> None:
     [
         ("[]", "expected a JSON object, got a list"),
         (
-            '{"router": {"model": "a/b"}}',
-            "router: expected an audit record of the router, got one without 'request'",
+            '{"audit": {"model": "a/b"}}',
+            "audit: expected an audit record of the router, got one without 'request'",
         ),
         (
-            '{"router": "no record at all"}',
-            "router: expected an audit record of the router, got text of 16 characters",
+            '{"audit": "no record at all"}',
+            "audit: expected an audit record of the router, got text of 16 characters",
         ),
         ("{", "column 2: expected JSON, got an error: Expecting property name enclosed in double quotes"),
     ],
