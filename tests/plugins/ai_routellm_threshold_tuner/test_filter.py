@@ -366,6 +366,17 @@ def test_a_service_scores(gateway: Gateway) -> None:
     assert asked.json() == {"prompt": "Why?"}
 
 
+def test_the_body_is_rewritten_after_a_service_has_answered(gateway: Gateway) -> None:
+    gateway.cluster("routellm").respond(json={"score": 0.9})
+    gateway.load(NAME, SERVICE)
+
+    exchange = gateway.post(CHAT, json=chat("Why?", "router-mf-0.5", max_tokens=9))
+
+    assert exchange.upstream is not None
+    assert exchange.upstream.json() == chat("Why?", "auto", max_tokens=9)
+    assert seen(exchange, "x-ai-tier") == "strong"
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"score": "high"}', b'{"score": 1.5}', b'{"score": true}'])
 def test_where_it_fails_another_scorer_stands_in(gateway: Gateway, body: bytes) -> None:
     service = gateway.cluster("routellm")
