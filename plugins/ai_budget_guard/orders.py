@@ -41,6 +41,9 @@ _LIMITS: Final[Mapping[Format, tuple[str, ...]]] = {
 }
 """How each API calls the limit of the output."""
 
+_UNLIMITED: Final = -1
+"""What several servers take for no limit."""
+
 _COMPLETIONS: Final = frozenset({Format.CHAT, Format.COMPLETION})
 """The APIs that give several choices, and the usage of a stream only when asked."""
 
@@ -249,21 +252,23 @@ def _wrong(name: str, expected: str, got: object) -> InvalidRequestError:
 def _limit(said: _Members, format: Format, members: dict[str, JsonValue], config: Config) -> int | None:
     """Read the limit of the output, clamp it, and see that the body says the same under each of its names."""
     clamp = config.clamp_output_tokens
-    limits: list[int | None] = []
-    for name in _LIMITS[format]:
-        limit = said.largest(name, _MOST_TOKENS, members, none=-1)
-        if limit is None:
+    written = [name for name in _LIMITS[format] if said.is_written(name)]
+    limits: list[int] = []
+    for name in written:
+        limit = said.largest(name, _MOST_TOKENS, members, none=_UNLIMITED)
+        if (
+            limit is None
+        ):  # As if it were not there; so it must be null to whoever reads the first of two, too.
+            members[name] = None
             continue
-        unlimited = limit == -1
-        if clamp is not None and (unlimited or limit > clamp):
+        if clamp is not None and (limit == _UNLIMITED or limit > clamp):
             members[name] = limit = clamp
-            unlimited = False
-        limits.append(None if unlimited else limit)
+        limits.append(limit)
     if not limits and clamp is not None:
-        members[config.chat_limit_member if format is Format.CHAT else _LIMITS[format][0]] = clamp
+        usual = config.chat_limit_member if format is Format.CHAT else _LIMITS[format][0]
+        members[written[0] if written else usual] = clamp
         return clamp
-    known = [limit for limit in limits if limit is not None]
-    return max(known) if len(known) == len(limits) and known else None
+    return max(limits) if limits and _UNLIMITED not in limits else None
 
 
 def _choices(

@@ -7,8 +7,9 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import requests
 from ai_budget_guard.accounts import Account
 from ai_budget_guard.slots import closed_nano_usd, every_account
 from aigateway.catalog import DEFAULT_CATALOG
+from aigateway.money import usd
 from aigateway.tokens import estimate_tokens
 from aigateway.usage import Usage
 from nexus.controls import SeenRequest
@@ -98,7 +100,7 @@ def exact_request(model: str = MODEL, *, stream: bool, consumer: str = "alice") 
 def test_64_clients_spend_a_cap_to_the_nano_dollar_and_no_further(budget_module: Path, stream: bool) -> None:
     affordable = 300
     limits: list[dict[str, object]] = [
-        {"name": "each", "limit_usd": f"{affordable * EACH_COSTS / 1e9:.9f}"},
+        {"name": "each", "limit_usd": usd(affordable * EACH_COSTS)},
         {"name": "all", "per": "all", "limit_usd": 1},
     ]
     with running_gateway(chain(limits), module=budget_module, workers=2) as gateway:
@@ -118,3 +120,269 @@ def test_64_clients_spend_a_cap_to_the_nano_dollar_and_no_further(budget_module:
         assert metric(gateway, "reserved_nano_usd") == 0
         assert metric(gateway, "spent_nano_usd") == affordable * EACH_COSTS
         assert gateway.vm_crashes() == []
+
+
+# Whatever happens, the ledger is what the providers' logs say
+
+PROVIDERS = {
+    "openai": "gpt-4.1-mini",
+    "anthropic": "claude-haiku",
+    "google": "gemini-flash",
+    "moonshot": "kimi",
+}
+FAULTS: tuple[dict[str, object], ...] = (
+    {"status": 503},
+    {"status": 429, "retry_after_s": 1},
+    {"reset": True},
+    {"cut_after_bytes": 700},
+    {"cut_after_bytes": 2_500},
+    {"cut_after_bytes": 0},
+    {"token_interval_ms": 2},
+    {"latency_ms": 30},
+)
+PATHS: dict[str, Callable[[str], dict[str, object]]] = {
+    CHAT: lambda text: {"messages": [{"role": "user", "content": text}], "max_tokens": 40},
+    "/v1/completions": lambda text: {"prompt": text, "max_tokens": 40},
+    "/v1/responses": lambda text: {"input": text, "max_output_tokens": 40},
+    "/v1/messages": lambda text: {"messages": [{"role": "user", "content": text}], "max_tokens": 40},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request of the mix, and what its client got."""
+
+    test_id: str
+    is_streamed: bool
+    was_aborted: bool
+    received: bytes
+
+
+def send_one(port: int, number: int, dice: random.Random) -> Sent:
+    """Send a request of any kind; perhaps leave at some byte of the answer."""
+    provider = dice.choice(list(PROVIDERS))
+    others = [name for name in PROVIDERS if name != provider]
+    path = dice.choice(list(PATHS))
+    is_streamed = dice.random() < 0.6
+    leaves_at = dice.choice((None, None, None, 0, dice.randrange(200), dice.randrange(4_000)))
+    text = f"Question {number}: {'word ' * dice.randrange(30)}"
+    body = PATHS[path](text) | {"model": PROVIDERS[provider], "stream": is_streamed}
+    headers = [
+        ("x-test-id", str(number)),
+        ("x-mse-consumer", f"consumer-{number % 7}"),
+        ("x-ai-prompt-tokens", str(count_tokens(text))),
+        ("x-ai-model", PROVIDERS[provider]),
+        ("x-ai-provider", provider),
+        ("x-ai-cluster", provider),
+        ("x-ai-fallbacks", ",".join(f"{name}/{PROVIDERS[name]}" for name in dice.sample(others, 2))),
+        ("connection", "close"),
+    ]
+    received = bytearray()
+    was_aborted = False
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(http_request("gateway", path, json.dumps(body).encode(), headers=headers))
+        while True:
+            if leaves_at is not None and len(received) >= leaves_at:
+                # With linger on and no time for it, closing resets the connection.
+                if dice.random() < 0.5:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                was_aborted = True
+                break
+            try:
+                piece = connection.recv(65_536 if leaves_at is None else 97)
+            except ConnectionResetError:
+                break
+            if not piece:
+                break
+            received += piece
+    return Sent(str(number), is_streamed, was_aborted, bytes(received))
+
+
+def disturb(gateway: RunningGateway, over: threading.Event) -> None:
+    """Have one provider after the other misbehave."""
+    dice = random.Random(4)
+    while not over.wait(0.05):
+        control = gateway.providers[dice.choice(list(PROVIDERS))]
+        control.set_fault(**(dice.choice(FAULTS) | {"rate": 0.5} if dice.random() < 0.6 else {}))
+    for control in gateway.providers.values():
+        control.set_fault()
+
+
+def charged(gateway: RunningGateway) -> dict[str, dict[str, object]]:
+    """Return what the guard says that it charged, by the id of the request; nothing if it never reserved."""
+    found: dict[str, dict[str, object]] = {}
+    for line in gateway.logs:
+        _, mark, rest = line.partition("charged test_id=")
+        if mark:
+            test_id, _, record = rest.partition(" record=")
+            text = record[: record.rfind("}") + 1]
+            assert test_id not in found, f"{test_id} was settled twice"
+            found[test_id] = json.loads(text) if text else {}
+    return found
+
+
+def possible_charges(seen: SeenRequest, provider: str, sent: Sent) -> range | set[int]:
+    """Say from a provider's log alone what a request may have been charged; one amount if nobody aborted."""
+    body = json.loads(seen.body or b"{}")
+    model = body["model"]
+    limit = body.get("max_tokens", body.get("max_output_tokens"))
+    prompt_tokens = int(seen.header("x-ai-prompt-tokens") or 0)
+    if seen.usage is None:  # An error, or nothing. Who leaves before that is known pays for the question.
+        return {0, price(model, Usage(prompt_tokens, 0))} if sent.was_aborted else {0}
+    complete = price(model, Usage(seen.usage["prompt_tokens"], seen.usage["completion_tokens"]))
+    if seen.ended == "complete" and not sent.was_aborted:
+        return {complete}
+    if not sent.is_streamed:  # Of an answer in one piece as much is counted as was seen of it.
+        return range(
+            price(model, Usage(prompt_tokens, 0)), price(model, Usage(prompt_tokens, seen.bytes_sent)) + 1
+        )
+    pieces = compose(provider, model, seen.body or b"", limit=limit).pieces
+    seen_tokens = seen.usage["completion_tokens"]
+    counts = range(seen_tokens + 1) if sent.was_aborted else range(seen_tokens, seen_tokens + 1)
+    amounts = {
+        price(model, Usage(prompt_tokens, max(count, estimate_tokens("".join(pieces[:count])))))
+        for count in counts
+    }
+    return amounts | ({complete} if sent.was_aborted else set())
+
+
+def test_whatever_happens_the_ledger_is_what_the_providers_logs_say(budget_module: Path) -> None:
+    count = 2_000
+    limits: list[dict[str, object]] = [
+        {"name": "each", "limit_usd": 100, "window": "day"},
+        {"name": "model", "per": "model", "limit_usd": 100, "window": "month", "timezone": "Asia/Tokyo"},
+        {"name": "provider", "per": "provider", "limit_usd": 100},
+        {"name": "all", "per": "all", "limit_usd": 100, "window": "rolling", "rolling_s": 3_600},
+    ]
+    plugins = chain(limits) | {
+        BREAKER: {"shut_for": {"open_s": 0.3, "open_limit_s": 0.3, "rate_limit_s": 0.3}}
+    }
+    with running_gateway(plugins, module=budget_module, workers=2) as gateway:
+        over = threading.Event()
+        trouble = threading.Thread(target=disturb, args=(gateway, over))
+        trouble.start()
+        dice = random.Random(7)
+        seeds = [dice.randrange(2**31) for _ in range(count)]
+        with ThreadPoolExecutor(32) as pool:
+            sent = list(
+                pool.map(
+                    lambda number: send_one(gateway.port, number, random.Random(seeds[number])), range(count)
+                )
+            )
+        over.set()
+        trouble.join()
+        deadline = time.monotonic() + 20
+        while len(charged(gateway)) < count or metric(gateway, "reserved_nano_usd"):
+            assert time.monotonic() < deadline, (len(charged(gateway)), metric(gateway, "reserved_nano_usd"))
+            time.sleep(0.1)
+
+        records = charged(gateway)
+        logs = {
+            seen.header("x-test-id") or "": (name, seen)
+            for name, control in gateway.providers.items()
+            for seen in control.requests()
+        }
+        kinds: Counter[str] = Counter()
+        for request in sent:
+            record = records[request.test_id]
+            amount = record.get("charged_nano_usd", 0)
+            assert isinstance(amount, int)
+            kinds[str(record.get("basis", "never reserved"))] += 1
+            if request.test_id not in logs:
+                kinds["never sent"] += 1
+                assert amount == 0 or request.was_aborted
+                continue
+            provider, seen = logs[request.test_id]
+            possible = possible_charges(seen, provider, request)
+            assert amount in possible, (request, record, provider, seen, possible)
+            kinds["exact" if len(possible) == 1 else "aborted"] += 1
+            if amount:
+                assert record["model"] == f"{provider}/{json.loads(seen.body or b'{}')['model']}"
+
+        total = sum(int(str(record.get("charged_nano_usd", 0))) for record in records.values())
+        for limit in ("each", "model", "provider", "all"):
+            assert lifetime(gateway, limit) == total
+            assert all(account.holds == () for account in accounts(gateway, limit).values())
+        assert metric(gateway, "spent_nano_usd") == total
+        assert gateway.vm_crashes() == []
+        moved = "wasmcustom.ai_provider_circuit_breaker.moved"
+        assert gateway.admin.stats(moved)[moved] > count / 50
+        assert kinds["exact"] > count / 2
+        assert kinds["aborted"] > count / 10
+        assert min(kinds[basis] for basis in ("reported", "counted", "nothing")) > count / 50
+
+
+# Time
+
+
+def test_a_minute_ends_under_load_and_nothing_is_lost_or_counted_twice(budget_module: Path) -> None:
+    """Requests of the old minute that are answered in the new one are charged, and not to the new one."""
+    affordable = 60
+    limits: list[dict[str, object]] = [
+        {"name": "each", "window": "minute", "limit_usd": usd(affordable * EACH_COSTS)},
+        {"name": "all", "per": "all", "limit_usd": 1, "window": "rolling", "rolling_s": 60},
+    ]
+    with running_gateway(chain(limits), module=budget_module, workers=2) as gateway:
+        gateway.providers["openai"].set_fault(latency_ms=1_500)
+        boundary_s = time.time() // 60 * 60 + 60
+        time.sleep(boundary_s - time.time() - 0.7)
+        body = json.loads(exact_request(stream=False).partition(b"\r\n\r\n")[2])
+        headers = {"x-mse-consumer": "alice", "x-ai-prompt-tokens": str(QUESTION_TOKENS)}
+
+        def spend(_: int) -> Counter[int]:
+            statuses: Counter[int] = Counter()
+            with requests.Session() as session:
+                while time.time() < boundary_s + 3:
+                    answer = session.post(gateway.base_url + CHAT, json=body, headers=headers, timeout=30)
+                    statuses[answer.status_code] += 1
+                    if answer.status_code == 429:
+                        time.sleep(0.05)
+            return statuses
+
+        with ThreadPoolExecutor(affordable + 4) as pool:
+            statuses = sum(pool.map(spend, range(affordable + 4)), Counter())
+
+        assert set(statuses) == {200, 429}
+        assert statuses[200] == 2 * affordable
+        account = accounts(gateway)["alice"]
+        assert account.window_s == boundary_s
+        assert account.spent == ((boundary_s, affordable * EACH_COSTS),)
+        assert account.lifetime_nano_usd == 2 * affordable * EACH_COSTS
+        assert account.holds == ()
+        rolling = accounts(gateway, "all")[""]
+        assert rolling.spent_nano_usd == rolling.lifetime_nano_usd == 2 * affordable * EACH_COSTS
+        assert len(rolling.spent) > 1
+        seen_s = [seen.status for seen in gateway.providers["openai"].requests()]
+        assert seen_s == [200] * 2 * affordable
+
+
+def test_a_vm_that_dies_takes_no_money_with_it(budget_module: Path) -> None:
+    limits: list[dict[str, object]] = [{"name": "each", "limit_usd": 1}]
+    with (
+        running_gateway(chain(limits, reservation_s=60), module=budget_module) as gateway,
+        ExitStack() as stack,
+    ):
+        gateway.providers["openai"].set_fault(hang=True)
+        ask = exact_request(stream=True)
+        lost = [stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port))) for _ in range(3)]
+        for connection in lost:
+            connection.sendall(ask)
+        deadline = time.monotonic() + 10
+        while gateway.providers["openai"].requests_in_all() < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+        requests.get(gateway.base_url, headers={"x-do": "abort"}, timeout=10)
+        while not gateway.vm_crashes():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        gateway.providers["openai"].set_fault()
+        while run_load(gateway.port, [ask], count=1, connections=1).completed == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+        account = accounts(gateway)["alice"]
+        assert account.spent_nano_usd == EACH_COSTS
+        assert account.reserved_nano_usd == 3 * EACH_COSTS
+        assert {hold.owner for hold in account.holds} != {""}
+        assert all(time.time() < hold.expires_s < time.time() + 2 * 60 for hold in account.holds)

@@ -11,6 +11,7 @@ from ai_budget_guard.slots import closed_nano_usd, every_account
 from aigateway.tokens import estimate_tokens
 from proxytest import ConfigurationRefusedError, Exchange, Gateway, Route
 from proxytest._abi import Status
+from proxytest._plugin import FailurePolicy
 
 NAME = "ai-budget-guard"
 METRICS = "ai_budget_guard"
@@ -471,7 +472,8 @@ def test_more_than_was_reserved_is_charged_and_counted(guarded: Gateway) -> None
         ({"max_tokens": 30}, {"max_tokens": 30}),
         ({"max_tokens": 70, "max_completion_tokens": 20}, {"max_tokens": 40, "max_completion_tokens": 20}),
         ({"max_tokens": -1}, {"max_tokens": 40}),
-        ({"max_tokens": None}, {"max_completion_tokens": 40, "max_tokens": None}),
+        ({"max_tokens": None}, {"max_tokens": 40}),
+        ({"max_tokens": None, "max_completion_tokens": 9}, {"max_tokens": None, "max_completion_tokens": 9}),
     ],
 )
 def test_answers_are_clamped(gateway: Gateway, body: dict[str, object], expected: dict[str, int]) -> None:
@@ -825,6 +827,24 @@ def test_a_reservation_is_renewed_as_long_as_the_stream_lasts(gateway: Gateway) 
     exchange.upstream_call.send(STREAM, end=True)
     assert spent(gateway) == COST
     assert gateway.metrics[f"{METRICS}.renewed"] > 5
+
+
+@pytest.mark.hosts("native", "wasm")
+def test_what_a_dead_vm_reserved_counts_until_it_expires(gateway: Gateway) -> None:
+    gateway.configure(workers=2, routes=(Route(timeout_s=0),))
+    gateway.load(NAME, CONFIG | {"reservation_s": 60}, failure_policy=FailurePolicy.RELOAD)
+    gateway.upstream.hold()
+    for worker in (0, 1):
+        ask(gateway, worker=worker, stream=True)
+    assert accounts(gateway) == {"alice": (0, 2 * RESERVED)}
+
+    gateway.emulator.kill_vm(gateway.emulator.plugins[0], worker=0)
+    gateway.advance(30)
+
+    assert accounts(gateway) == {"alice": (0, 2 * RESERVED)}
+    gateway.advance(90)
+    assert ask(gateway, max_tokens=899).upstream is not None  # All that is left beside the other stream.
+    assert accounts(gateway) == {"alice": (0, RESERVED + 900_000)}
 
 
 @pytest.mark.hosts("native", "wasm")
