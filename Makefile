@@ -10,7 +10,7 @@ DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build contents run test test-unit test-module test-conformance test-envoy check format lock bench \
-	prove-gateway prove-conformance prove-router catalog clean
+	prove-gateway prove-conformance prove-router prove-threshold catalog clean
 
 ##@ Use
 
@@ -75,6 +75,9 @@ prove-conformance: build ## Show that the emulator tells the truth, as issue 3 a
 
 prove-router: build ## Show that the router does what issue 4 asks (DATA=path of the data sets)
 	$(RUN) tests/prove/router.py --data $(DATA)
+
+prove-threshold: build ## Show what scorers and thresholds are worth, as issue 7 asks (DATA=path of the data sets)
+	$(RUN) tests/prove/threshold.py --data $(DATA)
 
 ##@ Maintain
 
