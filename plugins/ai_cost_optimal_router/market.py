@@ -9,7 +9,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from aigateway.catalog import Catalog, Model
 from aigateway.health import LatencyStats
@@ -94,6 +94,15 @@ class LatencyView:
         return self.group_ms[self.group_of[number]]
 
 
+class _Lesson(NamedTuple):
+    """What was made of the lengths that were learnt for one domain."""
+
+    learnt: Mapping[str, float]
+    usual: int
+    """What is expected of models of which nothing was learnt."""
+    outputs: Outputs
+
+
 class Market:
     """All models of a catalog, ready to be asked."""
 
@@ -131,6 +140,7 @@ class Market:
         self._members: dict[int, tuple[int, ...]] = {}
         self._learnt: Mapping[str, Mapping[str, float]] | None = None
         self._outputs: dict[str, Outputs] = {}
+        self._lessons: dict[str, _Lesson] = {}
         self._all_outputs: dict[tuple[int, ...], Outputs] = {}
         self._measured: Mapping[str, LatencyStats] | None = None
         self._latency_step = -1
@@ -226,31 +236,48 @@ class Market:
         What was learnt is rounded to steps of 9 %, so that learning on changes little and seldom.
         """
         if learnt is not self._learnt:
-            if learnt != self._learnt:
-                self._outputs.clear()
             self._learnt = learnt
+            self._outputs.clear()
         found = self._outputs.get(domain)
         if found is None:
-            if len(self._outputs) >= _REMEMBERED:
-                self._outputs.clear()
-            found = self._outputs[domain] = self._expect(learnt.get(domain, {}), domain)
+            if len(self._lessons) >= _REMEMBERED:
+                self._lessons.clear()
+            lesson = self._lesson_of(learnt.get(domain, {}), domain)
+            self._lessons[domain] = lesson
+            found = self._outputs[domain] = lesson.outputs
         return found
 
-    def _expect(self, learnt: Mapping[str, float], domain: str) -> Outputs:
-        default = self._expectation.by_domain.get(domain, self._expectation.otherwise)
-        usual = learnt.get(ANY_MODEL, default)
-        rounded = {tokens: _rounded(tokens) for tokens in {usual, *learnt.values()}}
-        rounded[default] = default
-        expected = [rounded[usual]] * self.count
+    def _lesson_of(self, learnt: Mapping[str, float], domain: str) -> _Lesson:
+        """Say what is expected of each model, going through those only of which something new was learnt."""
+        before = self._lessons.get(domain)
+        if before is not None and before.learnt == learnt:
+            return before
+        usual = self._expectation.by_domain.get(domain, self._expectation.otherwise)
+        if ANY_MODEL in learnt:
+            usual = _rounded(learnt[ANY_MODEL])
+        if before is None or before.usual != usual:
+            before = _Lesson({}, usual, self._outputs_of([usual] * self.count))
+        expected = list(before.outputs.expected)
+        known = before.learnt
         for key, tokens in learnt.items():
-            number = self._number_of.get(key)
-            if number is not None:
-                expected[number] = rounded[tokens]
-        for number, limit in enumerate(self.output_limits):
-            if limit is not None and limit < expected[number]:
-                expected[number] = limit
-        # Whoever remembers something by an `Outputs` remembers it as long as this one is the same.
-        place = tuple(expected)
+            if known.get(key) != tokens and (number := self._number_of.get(key)) is not None:
+                expected[number] = _rounded(tokens)
+        for key in known:
+            if key not in learnt and (number := self._number_of.get(key)) is not None:
+                expected[number] = usual
+        return _Lesson(learnt, usual, self._outputs_of(expected))
+
+    def _outputs_of(self, expected: Sequence[int]) -> Outputs:
+        """Bound what is expected by what models can give; the same expectations are the same object.
+
+        Whoever remembers something by an `Outputs` remembers it as long as that is the same.
+        """
+        place = tuple(
+            [
+                tokens if limit is None or tokens < limit else limit
+                for tokens, limit in zip(expected, self.output_limits, strict=True)
+            ]
+        )
         found = self._all_outputs.get(place)
         if found is None:
             if len(self._all_outputs) >= _REMEMBERED_OUTPUTS:
