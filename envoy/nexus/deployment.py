@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from ._failover import mixed_attempts
 from .catalog_file import CatalogFile, read_catalog_file, unknown_clusters, with_catalog
 from .description import Gateway
 from .gateway_file import read_gateway
@@ -56,7 +57,7 @@ def read_deployment(path: Path, *, host: Host = "envoy") -> Deployment:
         _check_configurations(plugin, report, catalog_is_wrong)
         if host == "envoy":
             resolved = resolve_rules(plugin, gateway)
-            report.problems.extend(resolved.problems)
+            report.problems.extend([*resolved.problems, *mixed_attempts(plugin)])
             report.notices.extend(resolved.notices)
             plugin = resolved.plugin
         ready.append(plugin)

@@ -18,6 +18,7 @@ __all__ = [
     "Limits",
     "Listener",
     "Provider",
+    "Retries",
     "Route",
     "Timeouts",
     "Tls",
@@ -146,6 +147,28 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """Further attempts at a request, where a plugin says who is to make them."""
+
+    attempts: int = 4
+    """In all, with the first."""
+    on: tuple[str, ...] = ("5xx", "reset", "connect-failure", "refused-stream")
+    """Envoy's conditions, as its ``retry_on`` has them."""
+    statuses: tuple[int, ...] = (401, 402, 403, 408, 429)
+    """What is tried again beside what `on` says."""
+    try_s: float = 0
+    """For one attempt with all of its answer; 0: no limit."""
+    idle_s: float = 120
+    """For an attempt in which no byte moves; 0: as the route has it, and then nobody else is tried."""
+    back_off_s: tuple[float, float] = (0.005, 0.02)
+    """Before the second attempt, about, and the longest; it goes to somebody else, so it need not wait."""
+    budget_percent: float = 20
+    """Of the requests under way at a provider, how many may be further attempts."""
+    budget_least: int = 100
+    """How many may be in any case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """A whole gateway, but for its plugins' configuration."""
 
@@ -163,6 +186,7 @@ class Gateway:
     """The directory with one WasmPlugin YAML per plugin."""
     routes: tuple[Route, ...] = (Route(name=DEFAULT_ROUTE),)
     """In the order in which they are tried; what none of them takes gets 404."""
+    retries: Retries = Retries()
     catalog: Path | None = None
     """The file with the models, for every plugin that takes a catalog."""
 

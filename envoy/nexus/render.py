@@ -12,12 +12,13 @@ from pathlib import Path
 import yaml
 
 from ._clusters import cluster
+from ._failover import attempt_plugin, with_attempt_filter, with_failover
 from ._keys import rotation_of, secret
 from ._listeners import listener
 from ._nodes import API, Node, file_source, socket_address
 from ._plugins import FILTER_CHAIN, VM_ID, edition_of, plugin_chain, wasm_filters
 from ._routes import CLUSTER_HEADER, ROUTES, route_configuration
-from .description import Gateway
+from .description import Gateway, Provider
 from .wasmplugin import WasmPlugin
 
 __all__ = [
@@ -51,10 +52,11 @@ _SECRET = f"{API}.extensions.transport_sockets.tls.v3.Secret"
 def render(gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Node:
     """Return the bootstrap configuration for *gateway* with *plugins*, which are in request order."""
     filters = wasm_filters(plugins, gateway.module)
-    routes: Node = {"route_config": route_configuration(gateway)}
+    routes: Node = {"route_config": _routes(gateway, plugins)}
+    attempts = _attempt_filters(gateway, plugins)
     resources: Node = {
         "listeners": [listener(gateway, spec, plugins=filters, routes=routes) for spec in gateway.listeners],
-        "clusters": [cluster(provider, gateway) for provider in gateway.providers],
+        "clusters": [_provider(provider, gateway, attempts) for provider in gateway.providers],
     }
     secrets = [secret(provider) for provider in gateway.providers if provider.key]
     if secrets:
@@ -80,11 +82,12 @@ def render_files(
         },
     }
     filters = wasm_filters(plugins, gateway.module, edition=edition)
+    attempts = _attempt_filters(gateway, plugins, edition)
     keys: dict[str, Node] = {}
     clusters = []
     for provider in gateway.providers:
         file = key_file_name(provider.name)
-        clusters.append(cluster(provider, gateway, directory / file))
+        clusters.append(_provider(provider, gateway, attempts, directory / file))
         if provider.key:
             rotation = rotation_of(provider.key.file) if provider.key.file else ""
             keys[file] = _discovery(_SECRET, [secret(provider, rotation=rotation)])
@@ -101,10 +104,28 @@ def render_files(
         **keys,
         CLUSTERS: _discovery(_CLUSTER, clusters),
         PLUGINS: _discovery(_EXTENSION, [plugin_chain(filters)]),
-        ROUTES_FILE: _discovery(_ROUTES, [route_configuration(gateway)]),
+        ROUTES_FILE: _discovery(_ROUTES, [_routes(gateway, plugins)]),
         LISTENERS: _discovery(_LISTENER, listeners),
         BOOTSTRAP: _bootstrap(gateway) | dynamic,
     }
+
+
+def _routes(gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Node:
+    routes = route_configuration(gateway)
+    return with_failover(routes, gateway) if attempt_plugin(plugins, gateway) else routes
+
+
+def _attempt_filters(gateway: Gateway, plugins: Sequence[WasmPlugin], edition: str = "") -> list[Node]:
+    """Return the filter that each attempt passes; it shares the VM, and so the environment, of all others."""
+    plugin = attempt_plugin(plugins, gateway)
+    return wasm_filters([*plugins, plugin], gateway.module, edition=edition)[-1:] if plugin else []
+
+
+def _provider(
+    provider: Provider, gateway: Gateway, attempts: Sequence[Node], key_file: Path | None = None
+) -> Node:
+    node = cluster(provider, gateway, key_file)
+    return with_attempt_filter(node, provider, gateway, attempts) if attempts else node
 
 
 def key_file_name(provider: str) -> str:

@@ -18,7 +18,7 @@ from .outcomes import Event, Kind
 from .states import SHUT, Signal, Transition, next_state
 from .window import Window, slot_of
 
-__all__ = ["Breaker", "Permit", "Ruling", "admit", "claim_check", "health", "settle"]
+__all__ = ["NO_PERMIT", "Breaker", "Permit", "Ruling", "admit", "claim_check", "health", "settle"]
 
 _LATE_S: Final = 1.0
 """Workers read the clock before they write, so a time this little in the past is the present."""
@@ -40,6 +40,10 @@ class Permit:
     """The breaker's, when it was given."""
     probe: int = 0
     """Which probe it is; 0 if it is none."""
+
+
+NO_PERMIT: Final = Permit(0)
+"""Stands for one that was never given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,27 @@ from aigateway.config import Reader
 
 from .directory import Directory, Scope
 
-__all__ = ["Check", "Config", "Credentials", "Limits", "Method", "OnAllShut", "Settings"]
+__all__ = [
+    "Attempts",
+    "Bounds",
+    "Check",
+    "Config",
+    "Credentials",
+    "Limits",
+    "Method",
+    "OnAllShut",
+    "OnContentFilter",
+    "OnContextExceeded",
+    "Settings",
+    "Surroundings",
+]
 
 Method = Literal["GET", "HEAD", "POST"]
 Credentials = Literal["gateway", "caller"]
 OnAllShut = Literal["refuse", "last_resort"]
+Attempts = Literal["downstream", "upstream"]
+OnContextExceeded = Literal["stop", "larger"]
+OnContentFilter = Literal["stop", "next"]
 
 _AN_HOUR_S = 3_600.0
 _A_DAY_S = 86_400.0
@@ -71,6 +87,28 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What all attempts at one request may take together, and which of its errors do not end it."""
+
+    deadline_s: float = 120.0
+    """From the first attempt on; later none begins. 0: no limit."""
+    limit_nano_usd: int = 0
+    """What attempts without an answer may have cost, with the input of the next one; 0: no limit."""
+    on_context_exceeded: OnContextExceeded = "larger"
+    on_content_filter: OnContentFilter = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the gateway is like, where the upstream filter has to know; its renderer says it."""
+
+    path_prefixes: Mapping[str, str] = field(default_factory=dict)
+    """What stands for `/v1` at a cluster, where that is not `/v1`."""
+    timeout_s: float = 0.0
+    """How long the proxy waits for an attempt; 0: for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """The request by which an open provider is checked."""
 
@@ -101,6 +139,10 @@ class Config:
     """What becomes of a request when no provider may be tried: 503, or the provider that is least shut."""
     half_life_s: float = 300.0
     """After this long a latency counts half."""
+    attempts: Attempts = "downstream"
+    """Which filter settles attempts: this one, of which there is one per request, or one per attempt."""
+    bounds: Bounds = Bounds()
+    surroundings: Surroundings = Surroundings()
 
     @classmethod
     def from_json(cls, value: object) -> "Config":
@@ -121,6 +163,9 @@ class Config:
             ),
             on_all_shut=reader.choice("on_all_shut", default.on_all_shut, among=("refuse", "last_resort")),
             half_life_s=reader.number("half_life_s", default.half_life_s, at_least=1, at_most=_A_DAY_S),
+            attempts=reader.choice("attempts", default.attempts, among=("downstream", "upstream")),
+            bounds=_bounds(reader.table("chain")),
+            surroundings=_surroundings(reader.table("gateway")),
         )
         reader.finish()
         return config
@@ -159,6 +204,28 @@ def _limits(reader: Reader) -> Limits:
         slow_call_s=reader.number("slow_call_s", default.slow_call_s, at_least=0, at_most=_AN_HOUR_S),
         first_token_s=reader.number("first_token_s", default.first_token_s, at_least=0, at_most=_AN_HOUR_S),
         credentials=reader.choice("credentials", default.credentials, among=("gateway", "caller")),
+    )
+
+
+def _bounds(chain: Reader) -> Bounds:
+    default = Bounds()
+    return Bounds(
+        deadline_s=chain.number("deadline_s", default.deadline_s, at_least=0, at_most=_A_DAY_S),
+        limit_nano_usd=chain.amount_usd("limit_usd", default.limit_nano_usd),
+        on_context_exceeded=chain.choice(
+            "on_context_exceeded", default.on_context_exceeded, among=("stop", "larger")
+        ),
+        on_content_filter=chain.choice(
+            "on_content_filter", default.on_content_filter, among=("stop", "next")
+        ),
+    )
+
+
+def _surroundings(gateway: Reader) -> Surroundings:
+    prefixes = gateway.table("path_prefixes")
+    return Surroundings(
+        path_prefixes={cluster: prefixes.string(cluster, "") for cluster in prefixes},
+        timeout_s=gateway.number("timeout_s", 0.0, at_least=0, at_most=_A_DAY_S),
     )
 
 

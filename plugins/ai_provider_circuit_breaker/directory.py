@@ -26,6 +26,8 @@ class Target:
     """How metrics call the breaker: the provider, or `provider.model` if there is one for each."""
     breaker_key: str
     latency_key: str
+    name: str
+    """`provider/model`; the provider alone if the model is not known."""
     model: Model | None = None
 
 
@@ -48,6 +50,10 @@ class Directory:
         """Find what `x-ai-provider` and `x-ai-model` say; `None` if the catalog does not know it."""
         return self._named.get(f"{provider}/{model}")
 
+    def named(self, name: str) -> Target:
+        """Find a target by its name; what the catalog does not know is a provider."""
+        return self._named.get(name) or _provider(name)
+
     def at_cluster(self, cluster: str | None) -> Target | None:
         """Say who is at the cluster of a route; one that the catalog does not know is its own provider."""
         if not cluster:
@@ -69,9 +75,12 @@ def _target(model: Model, scope: Scope) -> Target:
         label=model.provider if name is None else f"{model.provider}.{name}",
         breaker_key=breaker_key(model.provider, name),
         latency_key=latency_key(model.provider, name),
+        name=model.key,
         model=model,
     )
 
 
 def _provider(name: str) -> Target:
-    return Target(provider=name, label=name, breaker_key=breaker_key(name), latency_key=latency_key(name))
+    return Target(
+        provider=name, label=name, breaker_key=breaker_key(name), latency_key=latency_key(name), name=name
+    )

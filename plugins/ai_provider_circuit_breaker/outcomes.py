@@ -17,7 +17,19 @@ from typing import Final
 
 from .config import Limits
 
-__all__ = ["Answer", "Event", "Exchange", "Kind", "classify", "classify_check", "read_retry_after"]
+__all__ = [
+    "DISCONNECTED",
+    "UNREACHABLE",
+    "VIA_UPSTREAM",
+    "Answer",
+    "Event",
+    "Exchange",
+    "Kind",
+    "classify",
+    "classify_check",
+    "is_caller_gone",
+    "read_retry_after",
+]
 
 
 class Kind(StrEnum):
@@ -76,9 +88,11 @@ class Exchange:
 
 VIA_UPSTREAM: Final = "via_upstream"
 
+UNREACHABLE: Final = frozenset({"no_healthy_upstream", "dns_resolution_failure"})
+"""Nobody to send anything to."""
+
 _FAILURE_DETAILS: Final = {
-    "no_healthy_upstream": "unreachable",
-    "dns_resolution_failure": "unreachable",
+    **dict.fromkeys(UNREACHABLE, "unreachable"),
     "response_timeout": "timeout",
     "upstream_per_try_timeout": "timeout",
     "upstream_per_try_idle_timeout": "timeout",
@@ -94,7 +108,7 @@ _OUR_RESETS: Final = ("overflow", "overload_manager", "local_reset")
 """Reasons of resets that are the proxy's own doing."""
 
 _CONNECT_FAILURES: Final = ("connection_failure", "remote_connection_failure", "connection_timeout")
-_DISCONNECTED: Final = (
+DISCONNECTED: Final = (
     "downstream_remote_disconnect",
     "downstream_local_disconnect",
     "downstream_remote_reset",
@@ -137,7 +151,7 @@ def classify(exchange: Exchange, limits: Limits) -> Event:
     broken = _broken(exchange.code_details, exchange.flags)
     if broken:
         return Event(Kind.FAILURE, broken)
-    if _caller_left(exchange):
+    if is_caller_gone(exchange):
         return _of_abandoned(exchange, limits)
     if exchange.status is None or exchange.code_details not in (VIA_UPSTREAM, None):
         return Event(Kind.NOT_COUNTED, "local_reply")
@@ -196,8 +210,9 @@ def _broken(details: str | None, flags: int) -> str:
     return "connect_failure" if reason.startswith(_CONNECT_FAILURES) else "reset"
 
 
-def _caller_left(exchange: Exchange) -> bool:
-    if exchange.code_details in _DISCONNECTED:
+def is_caller_gone(exchange: Exchange) -> bool:
+    """Tell whether it was the caller who ended it."""
+    if exchange.code_details in DISCONNECTED:
         return True
     return bool(exchange.flags & _DOWNSTREAM_CONNECTION_TERMINATION)
 

@@ -10,7 +10,9 @@ NOW = 1_790_000_000.0
 
 
 def denied(provider: str, state: BreakerState, retry_s: float) -> Denied:
-    target = Target(provider=provider, label=provider, breaker_key=provider, latency_key=provider)
+    target = Target(
+        provider=provider, label=provider, breaker_key=provider, latency_key=provider, name=provider
+    )
     return Denied(target, Ruling(breaker=Breaker(state=state), retry_s=retry_s))
 
 
