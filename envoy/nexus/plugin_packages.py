@@ -1,12 +1,13 @@
 """What the renderer knows of a plugin from its Python package: the configuration it takes, and its schema.
 
-The package is called as the plugin, with underscores. A plugin that has none here is somebody else's: it is
-rendered as it stands, and the plugin itself will read its configuration.
+The package is called as the plugin, with underscores, and has a ``spec.yaml``. A plugin that has none here is
+somebody else's: it is rendered as it stands, and the plugin itself will read its configuration.
 """
 
 import functools
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ import yaml
 
 from aigateway.config import ConfigError
 
-__all__ = ["PluginPackage", "find_package"]
+__all__ = ["PluginPackage", "find_package", "forget_packages"]
+
+_imported: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +43,29 @@ class PluginPackage:
 
 @functools.cache
 def find_package(plugin_name: str) -> PluginPackage | None:
-    """Return the package of the plugin called *plugin_name*, or None when it cannot be imported here."""
+    """Return the package of the plugin called *plugin_name*, or None when it is not here."""
     name = plugin_name.replace("-", "_")
-    if not name.isidentifier() or importlib.util.find_spec(name) is None:
+    found = importlib.util.find_spec(name) if name.isidentifier() else None
+    description = Path(found.origin).with_name("spec.yaml") if found and found.origin else None
+    if description is None or not description.is_file():
         return None
     package = importlib.import_module(name)
-    from_json = getattr(getattr(package, "Config", None), "from_json", None)
-    if package.__file__ is None or from_json is None:
-        return None
-    schema = _schema(Path(package.__file__).with_name("spec.yaml"))
-    return PluginPackage(name, "catalog" in schema, from_json)
+    _imported.add(name)
+    return PluginPackage(name, "catalog" in _schema(description), package.Config.from_json)
 
 
-def _schema(path: Path) -> Mapping[str, object]:
+def forget_packages() -> None:
+    """Have packages imported anew when they are next asked for: their code may be another one by then."""
+    for module in list(sys.modules):
+        if module.partition(".")[0] in _imported:
+            del sys.modules[module]
+    _imported.clear()
+    importlib.invalidate_caches()
+    find_package.cache_clear()
+
+
+def _schema(description: Path) -> Mapping[str, object]:
     """Return the keys of a plugin's configuration, as its description for Higress says them."""
-    try:
-        description = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    properties = description["spec"]["configSchema"]["openAPIV3Schema"].get("properties", {})
-    return properties if isinstance(properties, dict) else {}
+    document = yaml.safe_load(description.read_text(encoding="utf-8"))
+    schema = document["spec"]["configSchema"]["openAPIV3Schema"].get("properties", {})
+    return schema if isinstance(schema, dict) else {}

@@ -12,6 +12,7 @@ from .deployment import Deployment, Host, key_notices, read_deployment
 from .description import Gateway, faked
 from .higress import higress_documents
 from .live_directory import RETIREMENT_S, LiveDirectory
+from .plugin_packages import forget_packages
 from .reading import DescriptionError
 from .render import edition_of, render, render_files, to_yaml
 from .watching import LOOK_INTERVAL_S, Watcher
@@ -73,6 +74,7 @@ class Rendering:
             time.sleep(LOOK_INTERVAL_S)
             live.settle()
             if watcher.has_changed():
+                forget_packages()
                 try:
                     self._publish(live)
                 except DescriptionError as error:

@@ -15,6 +15,7 @@ from typing import Self
 from .deployment import Deployment, read_deployment
 from .description import Gateway
 from .envoy import EnvoyMissingError, find_envoy
+from .plugin_packages import forget_packages
 from .ports import is_free, port_owner
 from .reading import DescriptionError
 from .stack import ChildEnded, Stack, StartError, StopAsked
@@ -152,6 +153,7 @@ def _serve(stack: Stack, watcher: Watcher, take_over: Callable[[], None]) -> Non
 
 def _take_over(stack: Stack, description: Path, adjust: Callable[[Gateway], Gateway]) -> None:
     """Give Envoy what the files say now, and tell the user what came of it."""
+    forget_packages()
     try:
         deployment = read_deployment(description)
         gateway = adjust(deployment.gateway)

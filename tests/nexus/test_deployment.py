@@ -10,7 +10,7 @@ import yaml
 
 from nexus.deployment import Deployment, Host, key_notices, read_deployment
 from nexus.gateway_file import read_gateway
-from nexus.plugin_packages import find_package
+from nexus.plugin_packages import find_package, forget_packages
 from nexus.reading import DescriptionError
 
 GATEWAY = """
@@ -61,13 +61,12 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     (package / "__init__.py").write_text(PACKAGE)
     (package / "spec.yaml").write_text(yaml.safe_dump(SPEC))
     monkeypatch.syspath_prepend(package.parent)
-    find_package.cache_clear()
+    forget_packages()
     (tmp_path / "plugins").mkdir()
     (tmp_path / "gateway.yaml").write_text(GATEWAY)
     write_catalog(tmp_path, [MODEL])
     yield tmp_path
-    find_package.cache_clear()
-    sys.modules.pop("test_router", None)
+    forget_packages()
 
 
 def write_catalog(directory: Path, models: list[dict[str, Any]], **beside: Any) -> None:
@@ -249,6 +248,31 @@ class TestPlugins:
             "test-router.yaml: spec.matchRules[1].config.limit: "
             "expected a whole number of at least 1, got the number 0",
         )
+
+
+class TestPackages:
+    def test_one_is_found_by_the_name_of_the_plugin(self, directory: Path) -> None:
+        package = find_package("test-router")
+
+        assert package is not None
+        assert (package.name, package.takes_catalog) == ("test_router", True)
+
+    @pytest.mark.parametrize("name", ["no-such-plugin", "os", "json", "this", "yaml", "a.b", "a b", "1", ""])
+    def test_what_is_no_plugin_is_not_imported(self, directory: Path, name: str) -> None:
+        before = set(sys.modules)
+
+        assert find_package(name) is None
+        assert set(sys.modules) == before
+
+    def test_code_that_has_changed_is_read_anew(self, directory: Path) -> None:
+        write_plugin(directory, defaultConfig={"limit": 0})
+        assert len(problems_of(directory)) == 1
+        source = directory / "packages" / "test_router" / "__init__.py"
+        source.write_text(PACKAGE.replace("at_least=1", "at_least=000"))
+
+        forget_packages()
+
+        assert config_of(directory)["limit"] == 0
 
 
 def test_keys_that_are_not_to_be_found_are_named(directory: Path) -> None:
