@@ -43,8 +43,6 @@ _TICK_S: Final = 15.0
 
 _RECORD: Final = "ai_nexus.budget"
 """The property with what was charged; access logs: `%FILTER_STATE(wasm.ai_nexus.budget:PLAIN)%`."""
-_SERVED: Final = "ai_nexus.served"
-"""The property by which a later plugin says who answered: `provider/model`."""
 
 _REMAINING: Final = "x-ai-budget-remaining"
 _WARNING: Final = "x-ai-budget-warning"
@@ -316,12 +314,7 @@ class BudgetGuard(HttpFilter[Config]):
             return
         self.plugin.forget(self)
         config, context = self.config, self.plugin
-        model = who_answered(
-            order.models,
-            served=self.properties.get_str(_SERVED),
-            headers=self._named,
-            cluster=self.properties.cluster_name,
-        )
+        model = who_answered(order.models, self._named, self.properties.cluster_name)
         answer = Answer(
             was_sent=self.properties.get_int("upstream", "request_attempt_count") != 0,
             status=self._status,

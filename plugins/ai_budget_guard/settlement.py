@@ -18,7 +18,7 @@ from aigateway.usage import Usage
 
 from .config import OnMissingUsage
 from .ledger import Entry
-from .orders import Order
+from .orders import MODEL, PROVIDER, Order
 
 __all__ = ["Answer", "Basis", "Settlement", "conclude", "shares", "who_answered"]
 
@@ -89,20 +89,15 @@ def conclude(
     return _priced(model, reading.so_far(input_tokens=order.input_tokens), Basis.COUNTED)
 
 
-def who_answered(
-    models: Sequence[Model], *, served: str | None, headers: Mapping[str, str | None], cluster: str | None
-) -> Model:
+def who_answered(models: Sequence[Model], headers: Mapping[str, str | None], cluster: str | None) -> Model:
     """Find who answered among those that may have.
 
-    *served* is what the plugin that made the attempt says, as `provider/name`; next the *headers* x-ai-model
-    and x-ai-provider of the answer, and last the cluster it came from are asked. Who is not among *models*
-    is not believed: the first of them is the choice.
+    That is who the *headers* x-ai-model and x-ai-provider of the answer name, as the plugin sets them that
+    sent the request on; else who is at the *cluster* that it went to. Nobody but *models* is believed; the
+    first of them is the choice.
     """
     if len(models) > 1:
-        name, provider = headers.get("x-ai-model"), headers.get("x-ai-provider")
-        for model in models:
-            if model.key == served:
-                return model
+        name, provider = headers.get(MODEL), headers.get(PROVIDER)
         for model in models:
             if model.name == name and provider in (None, model.provider):
                 return model
