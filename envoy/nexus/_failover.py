@@ -13,7 +13,13 @@ from ._nodes import API, HTTP_FILTERS, Node, duration, socket_address
 from .description import Gateway, Provider
 from .wasmplugin import WasmPlugin
 
-__all__ = ["attempt_plugin", "mixed_attempts", "with_attempt_filter", "with_failover"]
+__all__ = [
+    "attempt_plugin",
+    "mixed_attempts",
+    "settled_downstream",
+    "with_attempt_filter",
+    "with_failover",
+]
 
 _BREAKER = "ai-provider-circuit-breaker"
 _ATTEMPT = "ai-provider-attempt"
@@ -56,6 +62,19 @@ def mixed_attempts(plugin: WasmPlugin) -> list[str]:
         "the proxy makes further attempts for all requests or for none"
         for where in places[False]
     ]
+
+
+def settled_downstream(plugin: WasmPlugin) -> WasmPlugin:
+    """Return *plugin* for Higress, which cannot have a filter of each attempt: the breaker settles itself."""
+    if plugin.plugin_name != _BREAKER:
+        return plugin
+
+    def changed(config: Mapping[str, object]) -> Mapping[str, object]:
+        return {**config, "attempts": "downstream"} if _hands_over(config) else config
+
+    default = plugin.default_config
+    rules = tuple(replace(rule, config=changed(rule.config)) for rule in plugin.rules)
+    return replace(plugin, default_config=None if default is None else changed(default), rules=rules)
 
 
 def with_failover(routes: Node, gateway: Gateway) -> Node:
@@ -149,12 +168,16 @@ def _to(cluster: str) -> Node:
 
 def _retry_policy(gateway: Gateway) -> Node:
     retries = gateway.retries
-    first_s, longest_s = retries.back_off_s
     policy: Node = {
-        "retry_on": ",".join([*retries.on, *(["retriable-status-codes"] if retries.statuses else [])]),
+        "retry_on": ",".join(
+            [*retries.conditions, *(["retriable-status-codes"] if retries.statuses else [])]
+        ),
         "num_retries": retries.attempts - 1,
         "refresh_cluster_on_retry": True,
-        "retry_back_off": {"base_interval": duration(first_s), "max_interval": duration(longest_s)},
+        "retry_back_off": {
+            "base_interval": duration(retries.back_off_s),
+            "max_interval": duration(retries.back_off_limit_s),
+        },
     }
     if retries.statuses:
         policy["retriable_status_codes"] = list(retries.statuses)

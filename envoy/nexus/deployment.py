@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from ._failover import mixed_attempts
+from ._failover import mixed_attempts, settled_downstream
 from .catalog_file import CatalogFile, read_catalog_file, unknown_clusters, with_catalog
 from .description import Gateway
 from .gateway_file import read_gateway
@@ -60,6 +60,8 @@ def read_deployment(path: Path, *, host: Host = "envoy") -> Deployment:
             report.problems.extend([*resolved.problems, *mixed_attempts(plugin)])
             report.notices.extend(resolved.notices)
             plugin = resolved.plugin
+        else:
+            plugin = settled_downstream(plugin)
         ready.append(plugin)
     if host == "envoy":
         _check_clusters(plugins, catalog, gateway, report)

@@ -152,16 +152,18 @@ class Retries:
 
     attempts: int = 4
     """In all, with the first."""
-    on: tuple[str, ...] = ("5xx", "reset", "connect-failure", "refused-stream")
+    conditions: tuple[str, ...] = ("5xx", "reset", "connect-failure", "refused-stream")
     """Envoy's conditions, as its ``retry_on`` has them."""
     statuses: tuple[int, ...] = (401, 402, 403, 408, 429)
-    """What is tried again beside what `on` says."""
+    """What is tried again beside what `conditions` say."""
     try_s: float = 0
     """For one attempt with all of its answer; 0: no limit."""
     idle_s: float = 120
     """For an attempt in which no byte moves; 0: as the route has it, and then nobody else is tried."""
-    back_off_s: tuple[float, float] = (0.005, 0.02)
-    """Before the second attempt, about, and the longest; it goes to somebody else, so it need not wait."""
+    back_off_s: float = 0.005
+    """At most before the second attempt: it goes to somebody else, so it need not wait."""
+    back_off_limit_s: float = 0.02
+    """At most before any."""
     budget_percent: float = 20
     """Of the requests under way at a provider, how many may be further attempts."""
     budget_least: int = 100

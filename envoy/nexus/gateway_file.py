@@ -12,6 +12,7 @@ from .description import (
     Limits,
     Listener,
     Provider,
+    Retries,
     Route,
     Timeouts,
     Tls,
@@ -39,6 +40,16 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _HIGHEST_PORT = 65535
 _DAY_S = 86_400
 _DEFAULT_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
+# Those of Envoy's conditions that make sense for HTTP/1.1 and HTTP/2; statuses have a key of their own.
+_RETRY_CONDITIONS = (
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "refused-stream",
+    "retriable-4xx",
+)
 _WRITTEN_KEYS = ("key", "api_key", "apiKey", "token", "secret", "password", "authorization")
 
 
@@ -68,6 +79,7 @@ def read_gateway(path: Path) -> Gateway:
         module=_resolve(directory, root.text("module", default="../build/ai-nexus.wasm")),
         plugins=_resolve(directory, root.text("plugins", default="plugins")),
         routes=_read_routes(root),
+        retries=_read_retries(root.section("retries")),
         catalog=_resolve(directory, catalog) if catalog else None,
     )
     _check_provider_names(root, gateway)
@@ -191,6 +203,52 @@ def _read_limits(section: Section) -> Limits:
         body_bytes=section.integer("body_bytes", 32 << 20, at_least=1024, at_most=1 << 30),
         connections=section.integer("connections", 10_000, at_least=1, at_most=1_000_000),
     )
+
+
+def _read_retries(section: Section) -> Retries:
+    default = Retries()
+    retries = Retries(
+        attempts=section.integer("attempts", default.attempts, at_least=1, at_most=10),
+        conditions=_read_conditions(section, default.conditions),
+        statuses=_read_statuses(section, default.statuses),
+        try_s=section.number("try_s", default.try_s, at_least=0, at_most=_DAY_S),
+        idle_s=section.number("idle_s", default.idle_s, at_least=0, at_most=_DAY_S),
+        back_off_s=section.number("back_off_s", default.back_off_s, at_least=0.001, at_most=_DAY_S),
+        back_off_limit_s=section.number(
+            "back_off_limit_s", default.back_off_limit_s, at_least=0.001, at_most=_DAY_S
+        ),
+        budget_percent=section.number("budget_percent", default.budget_percent, at_least=0, at_most=100),
+        budget_least=section.integer("budget_least", default.budget_least, at_least=0, at_most=1_000_000),
+    )
+    if retries.back_off_limit_s < retries.back_off_s:
+        section.problem(
+            "back_off_limit_s",
+            f"expected at least back_off_s, which is {retries.back_off_s:g}, "
+            f"got the number {retries.back_off_limit_s:g}",
+        )
+    return retries
+
+
+def _read_conditions(section: Section, default: tuple[str, ...]) -> tuple[str, ...]:
+    conditions = section.strings("conditions", default)
+    for index, condition in enumerate(conditions):
+        if condition not in _RETRY_CONDITIONS:
+            expected = f"one of {', '.join(_RETRY_CONDITIONS)}"
+            section.problem(f"conditions[{index}]", f"expected {expected}, got the string {condition!r}")
+    return conditions
+
+
+def _read_statuses(section: Section, default: tuple[int, ...]) -> tuple[int, ...]:
+    value = section.value("statuses")
+    if value is None:
+        return default
+    if not isinstance(value, list):
+        section.refuse("statuses", "a list of statuses from 400 to 599", value)
+        return default
+    for index, status in enumerate(value):
+        if not isinstance(status, int) or isinstance(status, bool) or not 400 <= status <= 599:
+            section.refuse(f"statuses[{index}]", "a status from 400 to 599", status)
+    return tuple(value)
 
 
 def _read_ip_address(section: Section, key: str) -> str:

@@ -9,7 +9,7 @@ import yaml
 
 import ai_provider_circuit_breaker
 from ai_provider_circuit_breaker import Config, Limits, Settings
-from ai_provider_circuit_breaker.config import Check
+from ai_provider_circuit_breaker.config import Bounds, Check, Surroundings
 from aigateway.config import ConfigError
 
 PLUGIN = Path(__file__).parents[3] / "plugins" / "ai_provider_circuit_breaker"
@@ -68,6 +68,14 @@ def test_everything_can_be_set() -> None:
             },
             "on_all_shut": "last_resort",
             "half_life_s": 60,
+            "attempts": "upstream",
+            "chain": {
+                "deadline_s": 20,
+                "limit_usd": "0.05",
+                "on_context_exceeded": "stop",
+                "on_content_filter": "next",
+            },
+            "gateway": {"path_prefixes": {"google": "/v1beta/openai"}, "timeout_s": 9},
         }
     )
 
@@ -97,6 +105,14 @@ def test_everything_can_be_set() -> None:
         check_timeout_s=2,
         on_all_shut="last_resort",
         half_life_s=60,
+        attempts="upstream",
+        bounds=Bounds(
+            deadline_s=20,
+            limit_nano_usd=50_000_000,
+            on_context_exceeded="stop",
+            on_content_filter="next",
+        ),
+        surroundings=Surroundings(path_prefixes={"google": "/v1beta/openai"}, timeout_s=9),
     )
 
 
