@@ -16,10 +16,12 @@ from typing import IO
 
 import pytest
 import requests
+import yaml
 
 from nexus.ports import free_ports, is_free
 from nexus.run import RunError, Settings
 
+PLUGINS = Path(__file__).parents[2] / "envoy" / "plugins"
 DESCRIPTION = """
 listeners: [{port: 10000}]
 default_provider: openai
@@ -46,17 +48,19 @@ class Run:
         (directory / "tmp").mkdir(exist_ok=True)
         self.file = directory / "gateway.yaml"
         self.file.write_text(description)
-        first = free_ports(4)
+        self.environment = os.environ | {"WORKERS": "1", "TMPDIR": str(directory / "tmp")}
+        self.use_free_ports(4)
+        self.options = options
+        self.process: subprocess.Popen[str] | None = None
+
+    def use_free_ports(self, count: int) -> None:
+        first = free_ports(count)
         self.gateway_port, self.admin_port, self.providers_port = first, first + 1, first + 2
-        self.environment = os.environ | {
+        self.environment |= {
             "GATEWAY_PORT": str(self.gateway_port),
             "ADMIN_PORT": str(self.admin_port),
             "PROVIDERS_PORT": str(self.providers_port),
-            "WORKERS": "1",
-            "TMPDIR": str(directory / "tmp"),
         }
-        self.options = options
-        self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> subprocess.Popen[str]:
         self.process = subprocess.Popen(
@@ -218,7 +222,7 @@ def test_ports_that_collide_are_said_so(run: Run) -> None:
 
 
 def test_a_missing_module_is_said_with_how_to_build_it(run: Run) -> None:
-    plugin = Path(__file__).parents[2] / "envoy" / "plugins" / "ai-nexus-classifier.yaml"
+    plugin = PLUGINS / "ai-nexus-classifier.yaml"
     run.file.write_text(DESCRIPTION + "module: missing.wasm\n")
     (run.directory / "plugins" / plugin.name).write_text(plugin.read_text())
 
@@ -231,7 +235,7 @@ def test_a_missing_module_is_said_with_how_to_build_it(run: Run) -> None:
 def test_an_envoy_that_will_not_start_is_one_paragraph(run: Run) -> None:
     module = run.directory / "broken.wasm"
     module.write_bytes(b"\0asm\x01\0\0\0")
-    plugin = Path(__file__).parents[2] / "envoy" / "plugins" / "ai-nexus-classifier.yaml"
+    plugin = PLUGINS / "ai-nexus-classifier.yaml"
     run.file.write_text(DESCRIPTION + "module: broken.wasm\n")
     (run.directory / "plugins" / plugin.name).write_text(plugin.read_text())
 
@@ -279,7 +283,7 @@ def test_what_only_the_plugin_itself_can_refuse_is_one_paragraph(run: Run, probe
 
 
 def test_with_the_plugins_it_is_the_same_program(run: Run, module: Path) -> None:
-    plugin = Path(__file__).parents[2] / "envoy" / "plugins" / "ai-nexus-classifier.yaml"
+    plugin = PLUGINS / "ai-nexus-classifier.yaml"
     run.file.write_text(DESCRIPTION + f"module: {module}\n")
     (run.directory / "plugins" / plugin.name).write_text(plugin.read_text())
     process = run.start_ready()
@@ -396,6 +400,27 @@ class TestTakingOverChanges:
         lines = self.lines_until(process.stderr, "Envoy refuses the change, and goes on as it was:")
         assert "mark: expected text, got 3" in lines[-1]
         assert post(run).headers["x-mark"] == "two"
+
+    def test_a_changed_price_is_what_the_next_choice_is_made_by(self, run: Run, module: Path) -> None:
+        names = ("openai", "anthropic", "google", "moonshot")
+        providers = "".join(f"- {{name: {name}, host: 127.0.0.1, port: 1}}\n" for name in names)
+        head = DESCRIPTION.partition("providers:")[0]
+        run.file.write_text(f"{head}module: {module}\ncatalog: catalog.yaml\nproviders:\n{providers}")
+        run.use_free_ports(2 + len(names))
+        for name in ("ai-nexus-classifier", "ai-cost-optimal-router"):
+            (run.directory / "plugins" / f"{name}.yaml").write_text((PLUGINS / f"{name}.yaml").read_text())
+        catalog = run.directory / "catalog.yaml"
+        prices = yaml.safe_load((PLUGINS.parent / "catalog.yaml").read_text())
+        catalog.write_text(yaml.safe_dump(prices))
+        process = run.start_ready()
+        cheapest = post(run).headers["x-ai-model"]
+
+        [model] = [model for model in prices["catalog"] if model["name"] == cheapest]
+        model["prices_nano_usd_per_token"] = {"input": 10**6, "output": 10**6}
+        catalog.write_text(yaml.safe_dump(prices))
+
+        self.lines_until(process.stdout, "taken over: plugins.yaml")
+        assert post(run).headers["x-ai-model"] != cheapest
 
 
 class TestSettings:
