@@ -63,12 +63,12 @@ class Account:
     @property
     def spent_nano_usd(self) -> int:
         """What was spent in the window."""
-        return sum(nano_usd for _, nano_usd in self.spent)
+        return sum([nano_usd for _, nano_usd in self.spent])
 
     @property
     def reserved_nano_usd(self) -> int:
         """What is reserved in the window."""
-        return sum(hold.nano_usd for hold in self.holds if self._counts(hold))
+        return sum([hold.nano_usd for hold in self.holds if hold.window_s >= self.counts_from_s])
 
     @property
     def is_idle(self) -> bool:
@@ -78,10 +78,7 @@ class Account:
     @property
     def held_nano_usd(self) -> int:
         """What is reserved altogether, also in windows that are over."""
-        return sum(hold.nano_usd for hold in self.holds)
-
-    def _counts(self, hold: Hold) -> bool:
-        return hold.window_s >= self.counts_from_s
+        return sum([hold.nano_usd for hold in self.holds])
 
 
 EMPTY: Final = Account()
@@ -112,9 +109,9 @@ def bring_to(account: Account, span: Span, parts: int, now_s: int) -> Account:
     window_s = max(account.window_s, span.start_s)
     length_s = 0 if span.end_s is None else span.end_s - span.start_s
     counts_from_s = max(account.counts_from_s, window_s - (parts - 1) * length_s)
-    spent = tuple(entry for entry in account.spent if entry[0] >= counts_from_s)
-    holds = tuple(hold for hold in account.holds if hold.expires_s > now_s)
-    return replace(account, window_s=window_s, counts_from_s=counts_from_s, spent=spent, holds=holds)
+    spent = [entry for entry in account.spent if entry[0] >= counts_from_s]
+    holds = [hold for hold in account.holds if hold.expires_s > now_s]
+    return Account(window_s, counts_from_s, tuple(spent), tuple(holds), account.lifetime_nano_usd)
 
 
 def free(account: Account, limit_nano_usd: int, span: Span, parts: int, now_s: int) -> int:
@@ -170,10 +167,12 @@ def charge(account: Account, window_s: int, nano_usd: int) -> Account:
     spent = dict(account.spent)
     if window_s >= account.counts_from_s:
         spent[window_s] = spent.get(window_s, 0) + nano_usd
-    return replace(
-        account,
-        spent=tuple(sorted(spent.items())),
-        lifetime_nano_usd=account.lifetime_nano_usd + nano_usd,
+    return Account(
+        account.window_s,
+        account.counts_from_s,
+        tuple(sorted(spent.items())),
+        account.holds,
+        account.lifetime_nano_usd + nano_usd,
     )
 
 
@@ -195,13 +194,15 @@ def _resets_s(account: Account, over_nano_usd: int, span: Span, parts: int) -> i
 
 def _held(account: Account, reservation: Reservation, change: int) -> Account:
     """Add *change* to the hold that *reservation* is part of; an expired hold is gone and stays gone."""
-    key = (reservation.owner, reservation.window_s, reservation.expires_s)
+    owner, window_s, expires_s = reservation.owner, reservation.window_s, reservation.expires_s
     holds = []
     for hold in account.holds:
-        if (hold.owner, hold.window_s, hold.expires_s) == key:
+        if hold.expires_s == expires_s and hold.window_s == window_s and hold.owner == owner:
             change += hold.nano_usd
         else:
             holds.append(hold)
     if change > 0:
-        holds.append(Hold(*key, change))
-    return replace(account, holds=tuple(holds))
+        holds.append(Hold(owner, window_s, expires_s, change))
+    return Account(
+        account.window_s, account.counts_from_s, account.spent, tuple(holds), account.lifetime_nano_usd
+    )

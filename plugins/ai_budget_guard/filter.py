@@ -11,7 +11,6 @@ from aigateway.json_edit import set_members
 from aigateway.models import Model
 from aigateway.money import usd
 from aigateway.refusals import InvalidRequestError, Refusal
-from aigateway.usage import UsageReader
 from proxywasm import (
     CONTINUE,
     Gauge,
@@ -30,9 +29,9 @@ from .config import Config
 from .ledger import Allowance, BusyError, Entry, Ledger, Overdrawn
 from .limits import Limit, Per, Spender
 from .orders import FALLBACKS, MODEL, PROVIDER, Order, read_order, unreadable, wants_body
+from .reading import AnswerReading
 from .settlement import Answer, Settlement, conclude, shares, who_answered
 from .slots import CorruptSlotError
-from .stripping import UsageStripper
 from .telling import may_tell, refuse, remaining, warnings
 
 _log = logging.getLogger(__name__)
@@ -153,8 +152,7 @@ class BudgetGuard(HttpFilter[Config]):
         self._warnings: str | None = None
         self._status: int | None = None
         self._is_local = False
-        self._reader: UsageReader | None = None
-        self._stripper: UsageStripper | None = None
+        self._reading: AnswerReading | None = None
         self._named: dict[str, str | None] = {}
         self._record = ""
 
@@ -214,9 +212,9 @@ class BudgetGuard(HttpFilter[Config]):
         self._named = {name: headers.get(name) for name in (MODEL, PROVIDER)}
         if not self._is_local and headers.get("content-encoding", "identity") == "identity":
             kind = headers.get("content-type")
-            self._reader = UsageReader(kind)
-            if self._order.adds_usage and _is_event_stream(kind):
-                self._stripper = UsageStripper(self._reader)
+            strips = self._order.adds_usage and _is_event_stream(kind)
+            self._reading = AnswerReading(kind, strips=strips)
+            if strips:
                 del headers["content-length"]
         if self._is_local or response.end_of_stream:
             self._settle()
@@ -224,13 +222,11 @@ class BudgetGuard(HttpFilter[Config]):
 
     def on_response_body(self, response: Response) -> Outcome:
         """Look for the usage in the answer, and take out the event that only the guard has asked for."""
-        if self._stripper is not None:
+        if self._reading is not None:
             chunk = response.body.chunk
-            passed = self._stripper.feed(chunk, ends=response.end_of_stream)
+            passed = self._reading.feed(chunk, ends=response.end_of_stream)
             if passed != chunk:
                 response.body.replace(passed)
-        elif self._reader is not None:
-            self._reader.feed(response.body.chunk)
         if response.end_of_stream and self._order is not None:
             self._settle()
         return CONTINUE
@@ -319,7 +315,7 @@ class BudgetGuard(HttpFilter[Config]):
             was_sent=self.properties.get_int("upstream", "request_attempt_count") != 0,
             status=self._status,
             is_local=self._is_local,
-            reading=self._reader,
+            reading=self._reading,
         )
         settlement = conclude(
             order,
@@ -331,7 +327,7 @@ class BudgetGuard(HttpFilter[Config]):
         ledger = context.desk(config).ledger
         for entry, nano_usd in shares(entries, model, settlement.nano_usd):
             context.settle(ledger, entry, nano_usd)
-        self._reader = None
+        self._reading = None
         self._record = _record(settlement, model, self._reserved_nano_usd)
         self._reserved_gauge().add(-self._reserved_nano_usd)
         context.count("spent_nano_usd", settlement.nano_usd)
@@ -424,7 +420,8 @@ def _record(settlement: Settlement, model: Model, reserved_nano_usd: int) -> str
     }
     if settlement.usage is not None:
         record |= {name: getattr(settlement.usage, name) for name in _COUNTS}
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(record)
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _COUNTS: Final = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")

@@ -15,6 +15,7 @@ one limit, so a clock that is set back finds no window again that somebody has a
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -78,6 +79,7 @@ def closed_nano_usd(slot: bytes | None) -> int:
     return _closed(slot)[0] if slot else 0
 
 
+@lru_cache(maxsize=1_024)
 def _name(subject: str) -> bytes:
     return quote(subject[:_LONGEST_SUBJECT], safe="", errors="replace").encode("ascii") + b"|"
 
@@ -94,9 +96,9 @@ def _place(slot: bytes, name: bytes) -> tuple[int, int]:
 
 
 def _encode(account: Account) -> bytes:
-    spent = ",".join(f"{start_s}:{nano_usd}" for start_s, nano_usd in account.spent)
+    spent = ",".join([f"{start_s}:{nano_usd}" for start_s, nano_usd in account.spent])
     holds = ",".join(
-        f"{hold.owner}:{hold.window_s}:{hold.expires_s}:{hold.nano_usd}" for hold in account.holds
+        [f"{hold.owner}:{hold.window_s}:{hold.expires_s}:{hold.nano_usd}" for hold in account.holds]
     )
     times = f"{account.lifetime_nano_usd}|{account.window_s}|{account.counts_from_s}"
     return f"{times}|{spent}|{holds}".encode("ascii")
@@ -108,8 +110,8 @@ def _decode(line: bytes) -> Account:
         return Account(
             window_s=int(window_s),
             counts_from_s=int(counts_from_s),
-            spent=tuple(_spent(part) for part in spent.split(",") if part),
-            holds=tuple(_hold(part) for part in holds.split(",") if part),
+            spent=tuple([_spent(part) for part in spent.split(",")]) if spent else (),
+            holds=tuple([_hold(part) for part in holds.split(",")]) if holds else (),
             lifetime_nano_usd=int(lifetime),
         )
     except ValueError as error:

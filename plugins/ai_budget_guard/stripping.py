@@ -23,7 +23,9 @@ class UsageStripper:
         """Take the next bytes, the last ones if it *ends* with them, and return those that pass."""
         passed: list[bytes] = []
         for event in self._events.feed(chunk):
-            raw = self._without_line_feed(event.raw, passed)
+            raw = event.raw
+            if self._feed_passes is not None:
+                raw = self._without_line_feed(raw, passed)
             passes = event.data is None or not self._reader.read_event(event.data)
             if passes:
                 passed.append(raw)
@@ -34,6 +36,7 @@ class UsageStripper:
         return b"".join(passed)
 
     def _without_line_feed(self, raw: bytes, passed: list[bytes]) -> bytes:
+        """Return *raw* without the line feed of the event before, which passes if that did."""
         if self._feed_passes is None or not raw.startswith(b"\n"):
             return raw
         if self._feed_passes:
