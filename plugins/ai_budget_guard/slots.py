@@ -7,17 +7,17 @@ ever been charged, the newest window of any, and since when it counts. Each of t
     alice|512000|1794960000|1794960000|1794960000:3500|f3a91c:1794960000:1794967260:900
 
 subject, lifetime, newest window, oldest window that counts, spent by window, reserved by owner, window and
-expiry. Subjects are percent-encoded, so one is found with one search, and the other lines of the value are
-neither parsed nor written again.
+expiry. Subjects are escaped as in Python's strings, so one is found with one search, and the other lines of
+the value are neither parsed nor written again.
 
 An account that is opened begins where the newest of the closed ones ended: all accounts of a value are under
 one limit, so a clock that is set back finds no window again that somebody has already left.
 """
 
+from codecs import unicode_escape_decode, unicode_escape_encode
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, unquote
 
 from .accounts import EMPTY, Account, Hold
 
@@ -71,7 +71,7 @@ def close_idle(slot: bytes | None, bring: Callable[[Account], Account]) -> bytes
 def every_account(slot: bytes | None) -> list[tuple[str, Account]]:
     """Return all accounts of a value with their subjects."""
     lines = (slot or b"").split(b"\n")[1:-1]
-    return [(unquote(line.partition(b"|")[0].decode("ascii")), _decode(line)) for line in lines]
+    return [(unicode_escape_decode(line.partition(b"|")[0])[0], _decode(line)) for line in lines]
 
 
 def closed_nano_usd(slot: bytes | None) -> int:
@@ -81,7 +81,8 @@ def closed_nano_usd(slot: bytes | None) -> int:
 
 @lru_cache(maxsize=1_024)
 def _name(subject: str) -> bytes:
-    return quote(subject[:_LONGEST_SUBJECT], safe="", errors="replace").encode("ascii") + b"|"
+    escaped, _ = unicode_escape_encode(subject[:_LONGEST_SUBJECT])
+    return escaped.replace(b"|", b"\\x7c") + b"|"
 
 
 def _place(slot: bytes, name: bytes) -> tuple[int, int]:
