@@ -8,6 +8,7 @@ from typing import Final
 from aigateway import signals
 from aigateway.catalog import Model
 from aigateway.formats import format_of_path
+from aigateway.intake import too_large, unreadable, wants_body
 from aigateway.json_edit import set_members
 from aigateway.refusals import InvalidRequestError, Refusal
 from aigateway.usage import UsageReader
@@ -27,7 +28,7 @@ from proxywasm import (
 from .choice import Choice, RefusedError
 from .config import Config
 from .feedback import is_feedback, judge_outcome, may_judge, read_judgement, read_score
-from .intake import read_situation, unreadable, wants_body
+from .intake import read_situation
 from .knowledge import Newsreader
 from .learning import Lesson, learn, learning_key
 from .router import Router, headers
@@ -40,9 +41,8 @@ _MOST_METRICS: Final = 2_000
 _AUDIT: Final = "ai_nexus.router"
 """The property with the record of the decision; access logs: `%FILTER_STATE(wasm.ai_nexus.router:PLAIN)%`."""
 
-_MODEL: Final = "x-ai-model"
-_PROVIDER: Final = "x-ai-provider"
-_STRATEGY: Final = "x-ai-strategy"
+_SHOWN: Final = (signals.REASON, signals.ESTIMATED_COST, signals.FALLBACKS)
+"""What a client that debugs is shown of the choice."""
 
 
 class Desk:
@@ -120,17 +120,18 @@ class CostOptimalRouter(HttpFilter[Config]):
         config = self.config
         given = dict(reversed(request.headers.items()))  # Of several values the first.
         if not config.trust_signals:
-            for name in signals.forgeable(given):
+            for name in signals.forgeable(request.headers.starting_with(*signals.FORGEABLE_BEGINNINGS)):
                 del request.headers[name]
-        if is_feedback(given.get(":method", ""), given.get(":path", ""), config.feedback):
+        method, path = given.get(":method", ""), given.get(":path", "")
+        if is_feedback(method, path, config.feedback):
             return await self._take_judgement(request, given)
-        if not wants_body(given, config):
+        if not wants_body(method, path, given, trust_signals=config.trust_signals):
             return self._passed()
-        refusal = unreadable(given, _declared_length(given), config)
+        refusal = unreadable(given, config.max_body_bytes)
         body = await request.body.read() if refusal is None else b""
-        refusal = refusal or unreadable(given, len(body), config)
+        refusal = refusal or too_large(len(body), config.max_body_bytes)
         if refusal is not None:
-            return self._refused_or_passed(refusal, given)
+            return self._refused_or_passed(refusal, path)
         now_s = self.now()
         desk = self.plugin.desk(config)
         try:
@@ -140,12 +141,12 @@ class CostOptimalRouter(HttpFilter[Config]):
             choice = desk.router.choose(situation, desk.news.read(now_s, self.shared.get), random.random)
             edited = set_members(body, {"model": choice.model.upstream_name})
         except InvalidRequestError as error:
-            return self._refused_or_passed(error.refusal, given)
+            return self._refused_or_passed(error.refusal, path)
         except RefusedError as error:
             return self._refused(error.refusal, error.retry_after_s)
         self._choice, self._situation = choice, situation
         desk.router.begin(choice.model.key)
-        self._debugs = given.get("x-ai-debug") == "true"
+        self._debugs = given.get(signals.DEBUG) == "true"
         self._learns = random.random() < config.learning.share
         request.headers.update(headers(choice))
         if self._learns and "accept-encoding" in given:
@@ -161,18 +162,16 @@ class CostOptimalRouter(HttpFilter[Config]):
         if choice is None:
             return CONTINUE
         # Who made the attempt that succeeded says so here, when that was a fallback.
-        self._answered = _named(response.headers.get(_MODEL), choice) or choice.model
+        self._answered = _named(response.headers.get(signals.MODEL), choice) or choice.model
         values = {
-            _MODEL: self._answered.name,
-            _PROVIDER: self._answered.provider,
-            _STRATEGY: choice.strategy,
+            signals.MODEL: self._answered.name,
+            signals.PROVIDER: self._answered.provider,
+            signals.STRATEGY: choice.strategy,
         }
         if self._debugs:
             chosen = headers(choice)
             situation = self._situation
-            values |= {
-                name: chosen[name] for name in ("x-ai-reason", "x-ai-estimated-cost", "x-ai-fallbacks")
-            }
+            values |= {name: chosen[name] for name in _SHOWN}
             values[signals.COMPLEXITY] = signals.encode_share(situation.complexity)
             values[signals.DOMAIN] = situation.domain
             values[signals.PROMPT_TOKENS] = str(situation.prompt_tokens)
@@ -275,10 +274,10 @@ class CostOptimalRouter(HttpFilter[Config]):
         self._increment("passed")
         return CONTINUE
 
-    def _refused_or_passed(self, refusal: Refusal, given: Mapping[str, str]) -> Outcome:
+    def _refused_or_passed(self, refusal: Refusal, path: str) -> Outcome:
         """Refuse what cannot be routed, unless that is configured to pass or is no request to a model."""
         on_refusable = self.config.on_too_large if refusal.status == 413 else self.config.on_invalid
-        if on_refusable == "pass" or format_of_path(given.get(":path", "")) is None:
+        if on_refusable == "pass" or format_of_path(path) is None:
             return self._passed()
         return self._refused(refusal)
 
@@ -289,11 +288,6 @@ class CostOptimalRouter(HttpFilter[Config]):
 
     def _increment(self, what: str, amount: int = 1) -> None:
         self.metrics.counter(f"{_METRICS}.{what}").increment(amount)
-
-
-def _declared_length(given: Mapping[str, str]) -> int:
-    length = given.get("content-length", "")
-    return int(length[:20]) if length.isdecimal() else 0
 
 
 def _named(name: str | None, choice: Choice) -> Model | None:

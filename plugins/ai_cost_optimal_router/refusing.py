@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from aigateway import signals
 from aigateway.refusals import Refusal
 
 from .choice import RefusedError
@@ -77,8 +78,8 @@ def unknown_strategy(name: str, allowed: Sequence[str]) -> RefusedError:
     return RefusedError(
         Refusal(
             status=400,
-            message=f"x-router-strategy: expected {expected}; got {shown!r}",
-            param="x-router-strategy",
+            message=f"{signals.WANTED_STRATEGY}: expected {expected}; got {shown!r}",
+            param=signals.WANTED_STRATEGY,
             code="unknown_strategy",
         )
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from aigateway import signals
 from aigateway.money import usd
 
 from .audit import Decision, Ranking, record_of
@@ -160,12 +161,12 @@ def headers(choice: Choice) -> Mapping[str, str]:
     """Write a choice as the request headers that Envoy routes by and that other plugins read."""
     model = choice.model
     return {
-        "x-ai-model": model.name,
-        "x-ai-provider": model.provider,
-        "x-ai-cluster": model.cluster,
-        "x-ai-fallbacks": ",".join([fallback.key for fallback in choice.fallbacks]),
-        "x-ai-strategy": choice.strategy,
-        "x-ai-reason": choice.reason,
-        "x-ai-estimated-cost": usd(choice.estimated_cost_nano_usd),
-        "x-higress-llm-model": model.name,
+        signals.MODEL: model.name,
+        signals.PROVIDER: model.provider,
+        signals.CLUSTER: model.cluster,
+        signals.FALLBACKS: ",".join([fallback.key for fallback in choice.fallbacks]),
+        signals.STRATEGY: choice.strategy,
+        signals.REASON: choice.reason,
+        signals.ESTIMATED_COST: usd(choice.estimated_cost_nano_usd),
+        signals.HIGRESS_MODEL: model.name,
     }

@@ -1,16 +1,14 @@
 """The plugin `ai-nexus-classifier`: classifies requests to models, and hands the result on as signals."""
 
 from aigateway import signals
+from aigateway.intake import announced_bytes, too_large
 from aigateway.refusals import InvalidRequestError, Refusal
 from proxywasm import CONTINUE, HttpFilter, Outcome, Reply, Request, plugin
 
 from .config import Config
-from .intake import examine, too_large, wants_body
+from .intake import examine, refuses_too_large, wants_body
 
 _METRICS = "ai_nexus_classifier"
-
-FORGEABLE_BEGINNINGS = ("x-ai-", "x-higress-llm-")
-"""How each name begins that `signals.forgeable` may pick: most requests have none, which is soon known."""
 
 
 @plugin("ai-nexus-classifier", config=Config.from_json, on_error="open")
@@ -23,21 +21,19 @@ class Classifier(HttpFilter[Config]):
 
     async def on_request_headers(self, request: Request) -> Outcome:
         """Remove forged signals, then wait for the body and set the true ones."""
-        headers = request.headers
-        forged = signals.forgeable(headers.starting_with(*FORGEABLE_BEGINNINGS))
+        headers, limit = request.headers, self.config.max_body_bytes
+        forged = signals.forgeable(headers.starting_with(*signals.FORGEABLE_BEGINNINGS))
         path = request.path
-        wanted = wants_body(
-            request.method, path, headers.get("content-type"), headers.get("content-encoding")
-        )
-        oversized = wanted and self._is_oversized(headers.get("content-length", ""))
+        wanted = wants_body(request.method, path, headers)
+        refusal = too_large(announced_bytes(headers), limit) if wanted else None
         for name in forged:
             del headers[name]
         if not wanted:
             return CONTINUE
-        body = b"" if oversized else await request.body.read()
-        if oversized or len(body) > self.config.max_body_bytes:
-            refusal = too_large(path, self.config)
-            return self._passed() if refusal is None else self._refused(refusal)
+        body = await request.body.read() if refusal is None else b""
+        refusal = refusal or too_large(len(body), limit)
+        if refusal is not None:
+            return self._refused(refusal) if refuses_too_large(path, self.config) else self._passed()
         try:
             values = examine(path, body, self.config)
         except InvalidRequestError as error:
@@ -47,9 +43,6 @@ class Classifier(HttpFilter[Config]):
         headers.update(values)
         self._count(f"{values[signals.DOMAIN]}.{values[signals.LATENCY]}")
         return CONTINUE
-
-    def _is_oversized(self, content_length: str) -> bool:
-        return content_length.isdecimal() and int(content_length[:20]) > self.config.max_body_bytes
 
     def _passed(self) -> Outcome:
         self._count("passed")

@@ -7,7 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aigateway.signals import encode_share, encode_text, forgeable
+from aigateway import signals
+from aigateway.chat import Need
+from aigateway.signals import (
+    decode_count,
+    decode_needs,
+    decode_text,
+    encode_needs,
+    encode_share,
+    encode_text,
+    forgeable,
+)
+
+NAMES = {
+    name: value
+    for name in signals.__all__
+    if name.isupper() and isinstance(value := getattr(signals, name), str)
+}
+"""The header names among the constants."""
 
 
 def test_every_signal_but_the_controls_is_forgeable() -> None:
@@ -34,6 +51,21 @@ def test_every_signal_but_the_controls_is_forgeable() -> None:
         "x-ai-signal-of-a-later-version",
         "x-ai-",
     ]
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_every_signal_is_protected_unless_it_is_a_control(name: str) -> None:
+    assert forgeable([name]) == ([] if name in signals.CONTROLS else [name])
+
+
+HEADER_NAMES = st.text(alphabet="-aeglhimorsx", max_size=12)
+
+
+@given(st.sampled_from(["", "x-ai", "x-ai-", "x-higress-llm", *NAMES.values()]), HEADER_NAMES)
+def test_names_that_begin_otherwise_need_not_be_given(beginning: str, rest: str) -> None:
+    name = beginning + rest
+
+    assert not forgeable([name]) or name.startswith(signals.FORGEABLE_BEGINNINGS)
 
 
 @pytest.mark.parametrize(("value", "written"), [(0, "0.0000"), (1, "1.0000"), (0.123449, "0.1234")])
@@ -64,6 +96,7 @@ def test_everything_else_is_escaped(text: str, encoded: str) -> None:
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=40))
 def test_short_texts_can_be_had_back(text: str) -> None:
     assert unquote(encode_text(text), errors="strict") == text
+    assert decode_text(encode_text(text)) == text
 
 
 @given(st.text(alphabet=st.characters(), max_size=600))
@@ -73,3 +106,57 @@ def test_any_text_makes_a_short_and_whole_header_value(text: str) -> None:
     assert re.fullmatch(r"(?:[!-$&-~]|%[0-9A-F]{2}){0,256}", value)
     assert len(value) <= 256
     unquote(value, errors="strict")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("gpt-5.5", "gpt-5.5"),
+        ("100%", "100%"),
+        ("%zz%4", "%zz%4"),
+        ("%41%4a", "A%4a"),
+        ("%FF%41", "\N{REPLACEMENT CHARACTER}A"),
+        ("\udcff", "\N{REPLACEMENT CHARACTER}"),  # A byte of a header that is not UTF-8.
+        ("\udcff%41", "\N{REPLACEMENT CHARACTER}A"),
+    ],
+)
+def test_texts_that_were_never_encoded_are_read_as_well_as_can_be(value: str, text: str) -> None:
+    assert decode_text(value) == text
+
+
+@given(st.binary(max_size=40))
+def test_whatever_a_header_holds_becomes_a_text_that_can_be_written(content: bytes) -> None:
+    decode_text(content.decode("utf-8", "surrogateescape")).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        ("0", 0),
+        ("1234", 1234),
+        ("9999999999", 9_999_999_999),
+        ("10000000000", None),
+        ("9" * 5_000, None),
+        ("-1", None),
+        ("1.5", None),
+        (" 1", None),
+        ("\N{ARABIC-INDIC DIGIT FOUR}", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_counts_are_whole_numbers(value: str | None, count: int | None) -> None:
+    assert decode_count(value) == count
+
+
+def test_needs_are_listed_in_one_order() -> None:
+    assert encode_needs(frozenset({Need.STREAM, Need.VISION, Need.JSON})) == "vision,json,stream"
+
+
+@given(st.frozensets(st.sampled_from(Need)))
+def test_needs_can_be_had_back(needs: frozenset[Need]) -> None:
+    assert decode_needs(encode_needs(needs)) == needs
+
+
+def test_words_that_are_no_need_are_left_out() -> None:
+    assert decode_needs("vision,telepathy,,VISION") == {Need.VISION}

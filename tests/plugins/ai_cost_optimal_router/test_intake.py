@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from ai_cost_optimal_router import Config
-from ai_cost_optimal_router.intake import read_situation, unreadable, wants_body
+from ai_cost_optimal_router.intake import read_situation
 from ai_cost_optimal_router.situation import Situation
 from aigateway.chat import Format, Need
 from aigateway.refusals import InvalidRequestError
@@ -146,39 +146,5 @@ def test_on_a_known_path_what_no_model_could_answer_is_refused(body: bytes) -> N
         read_situation(request(), body, 0.0, TRUSTING)
 
 
-@pytest.mark.parametrize(
-    ("headers", "wanted"),
-    [
-        (request(), True),
-        (request("/elsewhere"), True),
-        (request("/elsewhere", content_type="image/png"), False),
-        (request(content_type="text/plain"), True),
-        (request(content_type="multipart/form-data; boundary=x"), False),
-        (request("/v1/embeddings"), False),
-        (request("/v1/embeddings") | SIGNALS, True),
-        ({":method": "POST", ":path": CHAT}, True),
-        ({":method": "GET", ":path": CHAT}, False),
-        ({}, False),
-    ],
-)
-def test_bodies_worth_waiting_for(headers: dict[str, str], wanted: bool) -> None:
-    assert wants_body(headers, TRUSTING) is wanted
-
-
-def test_signals_of_a_client_make_no_body_worth_waiting_for() -> None:
-    assert not wants_body(request("/v1/embeddings") | SIGNALS, WARY)
-
-
-@pytest.mark.parametrize(
-    ("headers", "length", "status"),
-    [
-        ({}, 100, None),
-        ({"content-encoding": "identity"}, 100, None),
-        ({"content-encoding": "gzip"}, 10, 415),
-        ({}, 101, 413),
-    ],
-)
-def test_bodies_that_cannot_be_read(headers: dict[str, str], length: int, status: int | None) -> None:
-    refusal = unreadable(headers, length, Config(max_body_bytes=100))
-
-    assert (refusal.status if refusal else None) == status
+def test_a_measured_request_of_no_known_api_fits_every_model() -> None:
+    assert situation(request("/elsewhere") | SIGNALS, b"{}").format is None
