@@ -11,10 +11,16 @@ from ai_cost_optimal_router import Knowledge, Situation
 from ai_cost_optimal_router.market import Expectation, LatencyRule, Market
 from ai_cost_optimal_router.shortlist import needed, needed_in_groups, pick, prompt_cell, unbeaten
 from ai_cost_optimal_router.strategies import Order, Scene
-from ai_cost_optimal_router.strategies.by_score import Balanced, CostOptimal, LatencyAware, _BalanceWeights
+from ai_cost_optimal_router.strategies.by_score import (
+    Balanced,
+    CostOptimal,
+    LatencyAware,
+    _BalanceWeights,
+    _CostOrder,
+)
 from aigateway.catalog import Catalog
 
-from .models import a_latency, a_model, never
+from .models import a_latency, a_model, a_router, choose, names, never
 
 
 @pytest.mark.parametrize(
@@ -179,3 +185,39 @@ def test_shortlists_are_short() -> None:
                 ranked = order.rank(market.everything, scene)
             lengths.append(len(ranked))
         assert max(lengths) <= 16, name
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "latency_aware"])
+@pytest.mark.parametrize("seed", range(20))
+def test_shortlists_follow_the_news(seed: int, strategy: str) -> None:
+    random = Random(seed)
+    models = [
+        a_model(
+            f"m{number}",
+            provider=f"p{number % 8}",
+            input=round(10 ** random.uniform(0, 3)),
+            quality=random.uniform(0.72, 1),
+        )
+        for number in range(80)
+    ]
+    router = a_router(*models, strategy=strategy, latency_aware={"explore_share": 0})
+    for _ in range(4):
+        news = Knowledge(latency={f"p{number}": a_latency(random.uniform(100, 3_000)) for number in range(8)})
+        # So often that it pays to make a shortlist for these latencies.
+        chosen = [names(choose(router, news, prompt_tokens=700)) for _ in range(5)]
+
+        fresh = a_router(*models, strategy=strategy, latency_aware={"explore_share": 0})
+        assert chosen == [names(choose(fresh, news, prompt_tokens=700))] * 5
+
+
+def test_what_one_price_limit_made_is_not_remembered() -> None:
+    models = [a_model(f"m{number}", provider=f"p{number % 8}", input=1 + number) for number in range(200)]
+    router = a_router(*models)
+    for budget in range(300):
+        choice = choose(router, prompt_tokens=1_000, budget_nano_usd=450_000 + 500 * budget)
+        assert "budget: " in choice.reason
+
+    assert len(router._market._members) < 5
+    order = router._orders["cost_optimal"]
+    assert isinstance(order, _CostOrder)
+    assert len(order._cells) < 5
