@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 MODULE := build/ai-nexus.wasm
-PLUGINS := ai_nexus_classifier ai_routellm_threshold_tuner ai_cost_optimal_router ai_provider_circuit_breaker
+PLUGINS := ai_nexus_classifier ai_routellm_threshold_tuner ai_cost_optimal_router ai_budget_guard \
+  ai_provider_circuit_breaker
 EXAMPLES := $(foreach name,add_header rewrite_body rate_limit,examples/$(name)/$(name).py)
 DATA ?= ../shared/data
 

@@ -167,7 +167,7 @@ def merge(modules: list[tuple[str, bytes]], exports: list[str], toolchain: Toolc
     found = {export.name: export for export in binary.exports(merged)}
     wanted = binary.encode_exports([found[name] for name in exports])
     (work / "trimmed.wasm").write_bytes(binary.replace_section(merged, Section.EXPORT, wanted))
-    toolchain.binaryen("wasm-opt", "trimmed.wasm", "-O1", "-o", "skeleton.wasm", *options, cwd=work)
+    toolchain.binaryen("wasm-opt", "trimmed.wasm", "-Os", "-o", "skeleton.wasm", *options, cwd=work)
     return (work / "skeleton.wasm").read_bytes()
 
 

@@ -44,6 +44,7 @@ import encodings.utf_16_le
 import gc
 import os
 import sys
+import types
 
 import proxywasm._dispatch
 import wit_world.imports.host
@@ -66,12 +67,32 @@ def _manifest() -> bytes:
     return {start!r} + "\\n".join(lines).encode() + {end!r}
 
 
+def _forget_what_only_imports_need() -> None:
+    """Drop the modules with which classes are made, unless a plugin has imported them itself."""
+    for name in {only_for_imports!r}:
+        gone = sys.modules.get(name)
+        users = [module for module in sys.modules.values() if gone in vars(module).values()]
+        if gone is None or not all(user.__name__ in sys.stdlib_module_names for user in users):
+            continue
+        for user in users:
+            for key in [key for key, value in vars(user).items() if value is gone]:
+                delattr(user, key)
+        del sys.modules[name]
+        vars(gone).clear()
+    for thing in gc.get_objects():
+        if isinstance(thing, types.FunctionType):
+            thing.__annotate__ = None
+        elif isinstance(thing, type) and "__dataclass_fields__" in vars(thing):
+            thing.__doc__ = None  # Its signature, made by `dataclass`.
+
+
 def _blank_freed_memory() -> None:
     held = []
     for size, count in {blanks!r}:
         held.append([bytes(size) for _ in range(count)])
 
 
+_forget_what_only_imports_need()
 sys.setrecursionlimit({recursion_limit})
 _manifest_in_memory = _manifest()
 gc.collect()
@@ -85,8 +106,15 @@ RECURSION_LIMIT = 300
 which V8 has 1 MB: 500 frames of the worst kind were seen to fit, 700 ended the VM before Python could raise
 RecursionError."""
 
+_ONLY_FOR_IMPORTS = (
+    "inspect", "dis", "ast", "opcode", "tokenize", "token",
+    "traceback", "linecache", "codeop", "textwrap", "_colorize",
+)  # fmt: skip
+"""Modules of the standard library that others need while classes are made, or to print sources that are not
+there; the SDK writes tracebacks itself."""
+
 _BLANKS = (
-    (1 << 20, 4),
+    (1 << 20, 12),
     (1 << 18, 12),
     (1 << 16, 32),
     (1 << 14, 64),
@@ -178,6 +206,7 @@ def take(
         start=_MANIFEST_START,
         end=_MANIFEST_END,
         blanks=_BLANKS,
+        only_for_imports=_ONLY_FOR_IMPORTS,
         recursion_limit=RECURSION_LIMIT,
     )
     (app / f"{ENTRY}.py").write_text(source, encoding="utf-8")
