@@ -5,6 +5,7 @@ from typing import Final
 
 from aigateway import signals
 from aigateway.chat import ChatRequest
+from aigateway.intake import unreadable, wants_body
 from aigateway.json_edit import set_members
 from aigateway.refusals import InvalidRequestError
 from proxywasm import (
@@ -24,7 +25,7 @@ from . import verdicts
 from .accounts import MILLION, Account
 from .config import Config
 from .handover import hand_over
-from .intake import Known, can_be_read, is_candidate, known_from_signals, read_body, token_counts
+from .intake import Known, known_from_signals, read_chat, token_counts
 from .names import Ask
 from .prompt import text_in_scope
 from .scopes import Scopes
@@ -133,9 +134,10 @@ class ThresholdTuner(HttpFilter[Config]):
         config = self.config
         given = dict(reversed(request.headers.items()))  # Of several values the first.
         if not config.trust_signals:
-            for name in signals.forgeable(given):
+            for name in signals.forgeable(request.headers.starting_with(*signals.FORGEABLE_BEGINNINGS)):
                 del request.headers[name]
-        if not is_candidate(given, trust_signals=config.trust_signals):
+        method, path = given.get(":method", ""), given.get(":path", "")
+        if not wants_body(method, path, given, trust_signals=config.trust_signals):
             return CONTINUE
         known = known_from_signals(given, config.scorers.headers, trust_signals=config.trust_signals)
         try:
@@ -143,10 +145,10 @@ class ThresholdTuner(HttpFilter[Config]):
             if known.is_measured and ask is None:
                 return CONTINUE
             chat, body = None, b""
-            if self._needs_body(known, ask) and can_be_read(given, config.max_body_bytes):
+            if self._needs_body(known, ask) and unreadable(given, config.max_body_bytes) is None:
                 body = await request.body.read()
                 if len(body) <= config.max_body_bytes:
-                    chat = read_body(given.get(":path", ""), body)
+                    chat = read_chat(path, body)
             if not known.is_measured:
                 if chat is None:
                     return CONTINUE
@@ -168,7 +170,7 @@ class ThresholdTuner(HttpFilter[Config]):
             edited = set_members(body, {"model": handed.model})
             if edited is not body:
                 request.body.replace(edited)
-        if given.get("x-ai-debug") == "true":
+        if given.get(signals.DEBUG) == "true":
             self._told = told
         return CONTINUE
 

@@ -13,11 +13,6 @@ __all__ = ["HandedOver", "hand_over"]
 _AUTO: Final = "auto"
 """What the router takes for the wish that it chooses."""
 
-_MODEL: Final = "x-ai-model"
-_PROVIDER: Final = "x-ai-provider"
-_CLUSTER: Final = "x-ai-cluster"
-_HIGRESS_MODEL: Final = "x-higress-llm-model"
-
 
 @dataclass(frozen=True, slots=True)
 class HandedOver:
@@ -36,10 +31,10 @@ def hand_over(config: Config, tier: Tier, requested: str | None, *, is_measured:
     """
     if config.hand_over == "model" and tier.model is not None:
         entry = tier.entry
-        values = {signals.REQUESTED_MODEL: tier.model, _MODEL: tier.model, _HIGRESS_MODEL: tier.model}
+        values = dict.fromkeys([signals.REQUESTED_MODEL, signals.MODEL, signals.HIGRESS_MODEL], tier.model)
         if entry is None:
             return HandedOver(values, tier.model)
-        values |= {_PROVIDER: entry.provider, _CLUSTER: entry.cluster}
+        values |= {signals.PROVIDER: entry.provider, signals.CLUSTER: entry.cluster}
         return HandedOver(values, entry.upstream_name)
     if requested is None or requested == _AUTO:
         return HandedOver()
