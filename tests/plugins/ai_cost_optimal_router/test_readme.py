@@ -1,5 +1,6 @@
 """What the README shows works, and what it says of the configuration is so."""
 
+import doctest
 import json
 import re
 from pathlib import Path
@@ -77,6 +78,10 @@ def test_the_strategy_of_ones_own_works() -> None:
 
     assert at(19).startswith("night_shift strong: claude-sonnet cheapest of 6")
     assert at(20).startswith("night_shift weak: gpt-4.1-mini cheapest of 6")
+
+
+def test_the_example_of_the_package_is_true() -> None:
+    assert doctest.testmod(ai_cost_optimal_router) == doctest.TestResults(failed=0, attempted=4)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
