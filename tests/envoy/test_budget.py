@@ -26,7 +26,7 @@ from nexus.controls import SeenRequest
 from nexus.load import http_request, run_load
 from nexus.providers import count_tokens
 from nexus.providers._answers import compose
-from nexus.testing import RunningGateway, running_gateway
+from nexus.testing import RunningGateway, describe_plugin, running_gateway
 from wasmbuild.__main__ import main as wasmbuild
 
 GUARD = "ai-budget-guard"
@@ -386,3 +386,34 @@ def test_a_vm_that_dies_takes_no_money_with_it(budget_module: Path) -> None:
         assert account.reserved_nano_usd == 3 * EACH_COSTS
         assert {hold.owner for hold in account.holds} != {""}
         assert all(time.time() < hold.expires_s < time.time() + 2 * 60 for hold in account.holds)
+
+
+def test_a_new_configuration_keeps_the_ledger_and_settles_what_was_under_way(budget_module: Path) -> None:
+    def limits(amount: int) -> list[dict[str, object]]:
+        return [{"name": "each", "limit_usd": usd(amount)}]
+
+    with running_gateway(chain(limits(3 * EACH_COSTS)), module=budget_module, workers=2) as gateway:
+        ask = exact_request(stream=True)
+        gateway.providers["openai"].set_fault(latency_ms=1_500, count=2)
+        with ThreadPoolExecutor(1) as pool:
+            under_way = pool.submit(run_load, gateway.port, [ask], count=2, connections=2)
+            while gateway.providers["openai"].requests_in_all() < 2:
+                time.sleep(0.02)
+            assert accounts(gateway)["alice"].reserved_nano_usd == 2 * EACH_COSTS
+
+            plugins = [
+                describe_plugin(name, config) for name, config in chain(limits(5 * EACH_COSTS)).items()
+            ]
+            assert gateway.stack.change(gateway.stack.gateway, plugins).refusal is None
+            assert not under_way.done()
+            more = 0
+            while more < 3:  # Until a worker has taken the new configuration over, its old limit holds.
+                more += run_load(gateway.port, [ask], count=1, connections=1).completed
+            assert run_load(gateway.port, [ask], count=4, connections=4).completed == 0
+
+            assert under_way.result().completed == 2
+        account = accounts(gateway)["alice"]
+        assert account.spent_nano_usd == 5 * EACH_COSTS
+        assert account.holds == ()
+        assert metric(gateway, "reserved_nano_usd") == 0
+        assert gateway.vm_crashes() == []
