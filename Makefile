@@ -66,6 +66,7 @@ check: setup ## Check format, lint, types and import contracts
 
 bench: build ## Measure what the SDK and the filters cost
 	$(RUN) tests/bench/sdk_cost.py
+	$(RUN) tests/bench/router_speed.py
 	$(RUN) tests/bench/gateway_cost.py
 
 prove-gateway: build ## Show that the gateway does what issue 2 asks (DATA=path of the data sets)
