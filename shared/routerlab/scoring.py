@@ -87,9 +87,7 @@ def _in_gateway(name: str, scorers: Scorers) -> Callable[[str], float]:
 def _linear(path: Path) -> LinearScorer:
     text = read_text(path)
     try:
-        artifact = json.loads(text)
-        about = ("trained_on", "metrics")
-        return LinearScorer.from_json({key: artifact[key] for key in artifact if key not in about})
+        return LinearScorer.from_json(json.loads(text))
     except json.JSONDecodeError as error:
         place = f"{path}:{error.lineno}"
         raise FileError(f"{place}: column {error.colno}: expected JSON, got {error.msg}") from error

@@ -175,7 +175,7 @@ class Trained:
 
 def see(prompts: Sequence[str], progress: Callable[[Sequence[str]], Iterator[str]] = iter) -> Seen:
     """Turn prompts into what the scorer sees, with the very code that does so in the gateway."""
-    numbers: list[tuple[int, ...]] = []
+    numbers: list[frozenset[int]] = []
     measures: list[tuple[float, ...]] = []
     for prompt in progress(prompts):
         found, measured = features(prompt)

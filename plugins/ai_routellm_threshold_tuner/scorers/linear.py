@@ -2,7 +2,8 @@
 
     raw = bias + (scale * sum of the weights of all buckets) / sqrt(buckets) + sum of dense weight * measure
 
-Weights of buckets are whole numbers from -128 to 127 and their sum is exact; what follows are additions,
+A bucket that is hit several times counts once: that a word is there says more than how often. Weights of
+buckets are whole numbers from -128 to 127 and their sum is exact, in any order; what follows are additions,
 multiplications, divisions and square roots in one order. So a score is the same to the last digit on every
 machine, in WebAssembly and outside.
 """
@@ -28,15 +29,16 @@ VERSION = 1
 _SIGN_OFFSET = 128
 
 
-def features(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def features(text: str) -> tuple[frozenset[int], tuple[float, ...]]:
     """Give what a text is scored by: the numbers of buckets, below 65,536, and the measures.
 
-    A number is there as often as what is in its bucket; a model of fewer buckets takes it modulo its own. The
-    measures are in the order of `MEASURES`.
+    A model of fewer buckets takes a number modulo its own, and counts those that then are equal. The measures
+    are in the order of `MEASURES`.
     """
     seen = window(text)
     words, characters = split(seen)
-    return bucket_numbers(*hashed(words, characters)), measure(seen, words, characters, len(text))
+    numbers = frozenset(bucket_numbers(*hashed(words, characters)))
+    return numbers, measure(seen, words, characters, len(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,21 +62,27 @@ class LinearScorer:
 
     def score(self, text: str) -> float:
         """Score a prompt from 0 to 1: how likely the strong model is to do better."""
-        raw = self.raw(text)
-        if not self.curve:
-            return 0.5 + raw / (2 + 2 * abs(raw))
-        return _interpolated(self.curve, raw)
+        return self.score_of(self.raw(text))
 
     def raw(self, text: str) -> float:
         """Give what the curve is applied to."""
         numbers, measures = features(text)
+        # One more number, so that there are always two, and the getter gives a tuple.
+        total = sum(itemgetter(*numbers, 0, 0)(self._table)) - 2 * self._table[0]
+        return self.raw_of(total, len(numbers), measures)
+
+    def raw_of(self, total: int, count: int, measures: tuple[float, ...]) -> float:
+        """Give what the curve is applied to, of the sum of *count* bytes of `weights`, and measures."""
         raw = self.bias
-        if numbers:
-            total = sum(itemgetter(*numbers, 0)(self._table)) - self._table[0] - _SIGN_OFFSET * len(numbers)
-            raw += self.scale * total / sqrt(len(numbers))
+        if count:
+            raw += self.scale * (total - _SIGN_OFFSET * count) / sqrt(count)
         for weight, value in zip(self.dense, measures, strict=True):
             raw += weight * value
         return raw
+
+    def score_of(self, raw: float) -> float:
+        """Give the score of a raw value."""
+        return _interpolated(self.curve, raw) if self.curve else 0.5 + raw / (2 + 2 * abs(raw))
 
     def to_json(self) -> dict[str, object]:
         """Write the artifact that `read` takes."""
@@ -90,7 +98,12 @@ class LinearScorer:
 
     @classmethod
     def read(cls, reader: Reader) -> "LinearScorer":
-        """Read an artifact; what is wrong with it is noted in the reader."""
+        """Read an artifact; what is wrong with it is noted in the reader.
+
+        What it says of its training, `trained_on` and `metrics`, is for people.
+        """
+        for about in ("trained_on", "metrics"):
+            reader.value(about)
         version = reader.integer("version", VERSION, at_least=1)
         if version != VERSION:
             reader.refuse("version", f"{VERSION}, the version of these features", version)

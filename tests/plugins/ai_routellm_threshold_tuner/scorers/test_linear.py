@@ -68,6 +68,20 @@ def test_an_artifact_can_be_written_and_read(text: str) -> None:
     assert again.score(text) == scorer.score(text)
 
 
+def test_a_word_counts_once_however_often_it_is_there() -> None:
+    once, _ = features("to be or not")
+    often, _ = features("to be or not to be or not to be or not")
+
+    assert len(once) == 7, "four words and three pairs"
+    assert often - once == features("not to")[0] - once, "nothing new but the pair where it begins again"
+
+
+def test_what_is_said_of_the_training_is_no_problem() -> None:
+    scorer = LinearScorer.from_json(artifact(trained_on={"rows": 1500}, metrics={"apgr": 0.63}))
+
+    assert scorer == LinearScorer.from_json(artifact())
+
+
 @pytest.mark.parametrize(
     ("bias", "score"), [(-9, 0.1), (-1, 0.1), (0, 0.3), (0.5, 0.4), (1, 0.5), (2, 0.9), (3, 0.9)]
 )
