@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from aigateway import signals
-from aigateway.chat import ChatRequest, Need, Role, Turn
+from aigateway.chat import ChatRequest, Role, Turn
 from aigateway.tokens import estimate_prompt_tokens
 
 from .config import Config
@@ -72,7 +72,7 @@ def headers(request: ChatRequest, verdict: Verdict) -> dict[str, str]:
     if request.model:
         values[signals.REQUESTED_MODEL] = signals.encode_text(request.model)
     if request.needs:
-        values[signals.NEEDS] = ",".join(need for need in Need if need in request.needs)
+        values[signals.NEEDS] = signals.encode_needs(request.needs)
     return values
 
 
