@@ -8,11 +8,12 @@ from typing import Final, Literal
 from aigateway.catalog import read_catalog
 from aigateway.config import Reader
 
-from .names import Vocabulary
+from .names import Ask, Vocabulary
 from .prompt import PromptScope
 from .scorers import Scorers, read_scorers
 from .thresholds import Threshold, ThresholdBlock
 from .tiers import ConfiguredPair, Pair
+from .worth import Worth
 
 __all__ = ["Config", "HandOver"]
 
@@ -46,6 +47,10 @@ class Config:
     """Larger bodies are not read, and go to the strongest tier."""
     max_scopes: int
     """So many routes and domains have thresholds of their own; all beyond share one."""
+
+    def worth_for(self, ask: Ask) -> Worth | None:
+        """Give what decides about a request that names no threshold, if it is not one."""
+        return None if ask.thresholds else self.pairs[ask.pair].worth
 
     @classmethod
     def from_json(cls, value: object) -> "Config":

@@ -182,7 +182,7 @@ class ThresholdTuner(HttpFilter[Config]):
 
     def _needs_body(self, known: Known, ask: Ask | None) -> bool:
         """Say whether the body has something to say that nobody else has said."""
-        if ask is None or self.config.hand_over == "model":
+        if ask is None or self.config.hand_over == "model" or self.config.worth_for(ask) is not None:
             return True
         scorer = self._scorer(ask)
         return isinstance(scorer, ScoringService) or scorer.reads_text(known.prompt)
@@ -196,6 +196,14 @@ class ThresholdTuner(HttpFilter[Config]):
         prompt = known.prompt
         if chat is not None:
             prompt = replace(prompt, text=text_in_scope(chat.turns, config.prompt_scope))
+        pair, worth = config.pairs[ask.pair], config.worth_for(ask)
+        if worth is not None:
+            costs = pair.costs(*token_counts(known, chat, config.expected_output_tokens))
+            if prompt.text is None or costs is None:
+                return None
+            verdict = verdicts.weigh(pair, worth, config.thresholds[ask.pair], prompt.text, costs)
+            self._book(verdict)
+            return verdict
         scorer, name, stand_in = self._scorer(ask), ask.scorer or config.chosen[ask.pair], ""
         score: float | None = None
         if isinstance(scorer, ScoringService):
@@ -208,7 +216,7 @@ class ThresholdTuner(HttpFilter[Config]):
             if prompt.text is None and local.reads_text(prompt):
                 return None
             score = local.score(prompt)
-        costs = config.pairs[ask.pair].costs(*token_counts(known, chat, config.expected_output_tokens))
+        costs = pair.costs(*token_counts(known, chat, config.expected_output_tokens))
         verdict = self._choose(request_for(config, ask, name, score, costs), ask, known.domain, stand_in)
         self._book(verdict)
         return verdict

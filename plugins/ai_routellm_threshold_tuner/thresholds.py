@@ -92,7 +92,11 @@ class ThresholdBlock:
         return block
 
     def threshold_of(self, tiers: ConfiguredPair, scorer: str) -> Threshold:
-        """Make the threshold of a pair that has this *scorer*."""
+        """Make the threshold of a pair that has this *scorer*; where worth decides, only names have one."""
+        if tiers.pair.worth is not None:
+            return Threshold(
+                mode="fixed", target=FractionTarget((0.0,) * tiers.pair.boundaries), scope=self.scope
+            )
         calibration = self.calibration
         if calibration is not None and calibration.scorer not in ("", scorer):
             self.reader.refuse(

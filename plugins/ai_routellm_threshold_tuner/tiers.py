@@ -8,12 +8,14 @@ from aigateway.config import Reader
 from aigateway.models import Catalog, Model, Prices
 from aigateway.usage import Usage
 
+from .worth import Worth, read_worth
+
 __all__ = ["ConfiguredPair", "Pair", "Tier"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 _A_NAME: Final = "a name of its own, of at most 40 letters, digits and underscores"
 _LARGEST_PRICE: Final = 10**9
-_MOST_TIERS: Final = 8
+_MOST_TIERS: Final = 16
 _ROUNDING: Final = 1e-9
 _ABSENT: Final = -1.0
 """Stands for a number that is not given; none may be negative."""
@@ -45,6 +47,8 @@ class Pair:
 
     name: str
     tiers: tuple[Tier, ...]
+    worth: Worth | None = None
+    """What chooses among them in the place of thresholds, if anything does."""
 
     @property
     def boundaries(self) -> int:
@@ -90,13 +94,14 @@ class ConfiguredPair:
             tiers.append(tier)
             thresholds.append(entry.number("threshold", _ABSENT, at_least=0, at_most=1))
             fractions.append(entry.number("fraction", _ABSENT, at_least=0, at_most=1))
+        worth = read_worth(reader, entries, [tier.prices is not None for tier in tiers])
         if not 2 <= len(tiers) <= _MOST_TIERS:
             reader.refuse("tiers", f"2 to {_MOST_TIERS} tiers, strongest first", len(tiers))
             tiers = [Tier(name="strong"), Tier(name="weak")]
             thresholds, fractions = [_ABSENT, _ABSENT], [_ABSENT, _ABSENT]
         return cls(
             reader,
-            Pair(name=name, tiers=tuple(tiers)),
+            Pair(name=name, tiers=tuple(tiers), worth=worth),
             _of_all(reader, entries, "threshold", thresholds),
             _of_all(reader, entries, "fraction", fractions),
         )

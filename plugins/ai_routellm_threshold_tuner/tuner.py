@@ -4,7 +4,7 @@ from .config import Config
 from .names import Ask
 from .prompt import Prompt
 from .scopes import scope_name
-from .verdicts import Request, Verdict, apply, fixed, learn
+from .verdicts import Request, Verdict, apply, fixed, learn, weigh
 
 __all__ = ["Tuner", "request_for", "scope_for"]
 
@@ -59,8 +59,11 @@ class Tuner:
         ask = config.vocabulary.parse(model)
         if ask is None:
             return None
-        name, scorer = config.scorers.local(ask.scorer or config.chosen[ask.pair])
         costs = config.pairs[ask.pair].costs(prompt_tokens, config.expected_output_tokens)
+        worth = config.worth_for(ask)
+        if worth is not None and costs is not None:
+            return weigh(config.pairs[ask.pair], worth, config.thresholds[ask.pair], prompt.text or "", costs)
+        name, scorer = config.scorers.local(ask.scorer or config.chosen[ask.pair])
         request = request_for(config, ask, name, scorer.score(prompt), costs)
         if ask.thresholds or request.threshold.mode == "fixed":
             return fixed(request, ask)

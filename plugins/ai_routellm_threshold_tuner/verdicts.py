@@ -12,14 +12,18 @@ from .thresholds import Threshold
 from .tiers import Pair, Tier
 from .tuning import Decision, State, tie_of
 from .window import level_of, score_of
+from .worth import Worth
 
-__all__ = ["SCORE", "THRESHOLD", "TIER", "Request", "Verdict", "apply", "fixed", "learn"]
+__all__ = ["SCORE", "THRESHOLD", "TIER", "Request", "Verdict", "apply", "fixed", "learn", "weigh"]
 
 SCORE = "x-ai-score"
-"""How likely the strong model is to do better, 0 to 1."""
+"""How likely the strong model is to do better, 0 to 1; where worth decides, the quality of the tier."""
 THRESHOLD = "x-ai-threshold"
 """The score that the tier takes, or several with commas, strongest tier first."""
 TIER = "x-ai-tier"
+
+_WORTH = "worth"
+"""What stands in metrics where otherwise the name of a scorer does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class Request:
     fingerprint: bytes
     """Of the scorer."""
     score: float
+    """Where worth decides, the quality that is predicted of the tier."""
     costs: tuple[int, ...] | None = None
     """What it may cost in each tier, in nano-USD."""
 
@@ -43,6 +48,7 @@ class Verdict:
     request: Request
     tier: Tier
     thresholds: tuple[float, ...]
+    """None where worth has decided."""
     learnt: Decision | None = None
     """What the thresholds that follow the traffic say; None if nobody asked them."""
     shadow: Tier | None = None
@@ -51,19 +57,21 @@ class Verdict:
     @property
     def signals(self) -> dict[str, str]:
         """Write it as request headers."""
-        return {
-            SCORE: _decimal(self.request.score),
-            THRESHOLD: ",".join(map(_decimal, self.thresholds)),
-            TIER: self.tier.name,
-        }
+        told = {SCORE: _decimal(self.request.score), TIER: self.tier.name}
+        if self.thresholds:
+            told[THRESHOLD] = ",".join(map(_decimal, self.thresholds))
+        return told
 
     @property
     def quality(self) -> float | None:
         """Estimate the quality of the answer, 0 to 1; None if nobody knows that of the tiers.
 
         A calibration says how good all answers together are at a share of strong ones. Without one it is the
-        quality of the tier, as if scores said nothing: the least that routing can be worth.
+        quality of the tier, as if scores said nothing: the least that routing can be worth. Where worth has
+        decided, the score is a prediction of the quality.
         """
+        if not self.thresholds:
+            return self.request.score
         calibration = self.request.threshold.calibration
         if calibration is not None and self.learnt is not None and self.shadow is None:
             quality = calibration.quality(self.learnt.shares[0])
@@ -77,6 +85,16 @@ def fixed(request: Request, ask: Ask) -> Verdict:
     thresholds = ask.thresholds or request.threshold.given
     tier = request.pair.tiers[request.pair.tier_of(request.score, thresholds)]
     return Verdict(request=request, tier=tier, thresholds=thresholds)
+
+
+def weigh(pair: Pair, worth: Worth, threshold: Threshold, text: str, costs: tuple[int, ...]) -> Verdict:
+    """Decide by what the answers of the tiers to a prompt are worth beyond their *costs*, in nano-USD."""
+    qualities = worth.models.of(text)
+    index = worth.choose(qualities, costs)
+    request = Request(
+        pair=pair, threshold=threshold, scorer=_WORTH, fingerprint=b"", score=qualities[index], costs=costs
+    )
+    return Verdict(request=request, tier=pair.tiers[index], thresholds=())
 
 
 def learn(request: Request, known: bytes | None) -> tuple[Verdict, bytes]:

@@ -200,7 +200,7 @@ def test_pairs_have_thresholds_and_scorers_of_their_own_or_those_above() -> None
             {"tiers": PRICED[::-1], "threshold": {"target_saving": 0.5}},
             ["tiers: expected a strong tier that costs more than the weak one, got the string 'another'"],
         ),
-        ({"tiers": [{"name": "a"}]}, ["tiers: expected 2 to 8 tiers, strongest first, got the number 1"]),
+        ({"tiers": [{"name": "a"}]}, ["tiers: expected 2 to 16 tiers, strongest first, got the number 1"]),
         (
             {"tiers": [{"name": "a", "fraction": 0.6}, {"name": "b"}, {"name": "c", "fraction": 0.1}]},
             [

@@ -493,3 +493,54 @@ def test_no_prompt_is_logged(gateway: Gateway) -> None:
     gateway.post(CHAT, json=chat("my secret", "router-x-y"))
 
     assert not any("secret" in record.message for record in gateway.logs)
+
+
+BY_WORTH = {
+    "answer_worth_usd": "0.002",
+    "tiers": [
+        {
+            "name": name,
+            "prices_nano_usd_per_token": {"input": price, "output": price},
+            "quality_model": {
+                "buckets": 1,
+                "weights": "AA==",
+                "bias": bias,
+                "dense": {"length": slope},
+                "curve": [{"raw": 0, "score": 0}, {"raw": 1, "score": 1}],
+            },
+        }
+        for name, price, bias, slope in (("large", 1000, 0.5, 0.5), ("small", 10, 0.75, -0.5))
+    ],
+}
+"""The large tier is better at long prompts, and 400 tokens cost 0.000396 USD more there."""
+
+
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_the_tier_of_most_worth(gateway: Gateway, is_measured: bool) -> None:
+    gateway.load(NAME, BY_WORTH)
+    headers = MEASURED if is_measured else {}
+
+    short = gateway.post(CHAT, headers=headers, json=chat("Why?"))
+    long = gateway.post(CHAT, headers={**headers, "x-ai-debug": "true"}, json=chat("word " * 1024))
+
+    assert (seen(short, "x-ai-tier"), seen(long, "x-ai-tier")) == ("small", "large")
+    assert (seen(long, "x-ai-score"), seen(long, "x-ai-threshold")) == ("1.00000", None)
+    assert long.reply.headers["x-ai-tier"] == "large"
+    assert gateway.metrics[f"{METRICS}.requests.default.worth.small"] == 1
+    assert gateway.metrics[f"{METRICS}.requests.default.worth.large"] == 1
+
+
+def test_what_is_unreadable_has_no_worth_and_goes_to_the_strongest_tier(gateway: Gateway) -> None:
+    gateway.load(NAME, BY_WORTH)
+
+    exchange = gateway.post(CHAT, headers={**MEASURED, "content-encoding": "gzip"}, body=b"\x1f\x8b")
+
+    assert seen(exchange, "x-ai-tier") == "large"
+    assert gateway.metrics[f"{METRICS}.unscored"] == 1
+
+
+def test_a_named_threshold_decides_also_where_worth_does(gateway: Gateway) -> None:
+    gateway.load(NAME, BY_WORTH)
+
+    assert seen(measured(gateway, 0.7, "router-complexity-0.6"), "x-ai-tier") == "large"
+    assert seen(measured(gateway, 0.7, "router-complexity-0.8"), "x-ai-tier") == "small"
