@@ -150,6 +150,13 @@ def _add_compare_models(subcommands: "argparse._SubParsersAction[argparse.Argume
         metavar="PRICES",
         help='JSON object of {"input_price": ..., "output_price": ...} by model, like its default_llm.json',
     )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the tuner's configuration that costs no more than the best model, .yaml",
+    )
     parser.add_argument("--splits", type=_count, default=3, metavar="N", help="to average over (%(default)s)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves, .svg or .png")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with all of it, .html")

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from ai_cost_optimal_router import Config
@@ -224,6 +225,15 @@ def run_compare_models(options: argparse.Namespace) -> int:
     )
     table = list(model_rows(found))
     print(about, evaluation.aligned(table), sep="\n")
+    if options.output is not None:
+        best = found.best_single()
+        lines = [
+            f"Made by python -m routerlab compare-models from {options.scores.name}; no dearer than {best}.",
+            "Prices are the means of input and output; models that the catalog has need none.",
+        ]
+        comments = "".join(f"# {line}\n" for line in lines)
+        write_text(options.output, comments + yaml.safe_dump(dict(found.configs[best]), sort_keys=False))
+        print(f"the tuner's configuration is written to {options.output}")
     if options.plot is not None:
         plots.save(plots.draw_models(found), options.plot)
     if options.report is not None:

@@ -3,11 +3,11 @@
 Prices are USD per million tokens, one number for each model, and the price of a way of routing is their mean
 over all requests, as if all were equally long.
 
-Two ways of routing are compared. *One score* is how the tuner routes among tiers: a linear scorer says how
-much better the best model would be than the cheapest, and ordered thresholds divide the scores among the
-models that are worth their price, those that no other beats at the same price or less. *A score each*: a
-linear scorer for every model predicts its quality, and a request goes to the model with the most quality
-minus lambda times price.
+Two ways of routing are compared, and the tuner has both. *One score*: a linear scorer says how much better
+the best model would be than the cheapest, and ordered thresholds divide the scores among the models that are
+worth their price, those that no other beats at the same price or less. *A score each*: a linear scorer for
+every model predicts its quality, and a request goes to the model with the most quality minus lambda times
+price. It is the tuner itself that predicts, and that decides at the lambdas that are chosen.
 
 Beside them: every single model; *mixing*, which is sending requests to single models by lot, whatever they
 say, in the proportions that are best; and the oracle, which knows the answers.
@@ -18,6 +18,7 @@ all that is reported is measured on a third.
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,12 +28,17 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from ai_routellm_threshold_tuner import Config, Prompt, Tuner
+from ai_routellm_threshold_tuner.scorers.linear import LinearScorer
+from ai_routellm_threshold_tuner.scorers.qualities import QualityModels
+
 from .files import Problems, describe, read_text
 from .metrics import Floats
-from .training import Seen, learn, see
+from .training import Seen, learn, quantised, see
 
 __all__ = [
     "LAMBDAS",
+    "MOST_MODELS",
     "Comparison",
     "ModelScores",
     "Point",
@@ -42,10 +48,22 @@ __all__ = [
     "model_rows",
     "price_of",
     "read_model_scores",
+    "tuner_config",
 ]
 
 LAMBDAS = (0.0, *(0.01 * 1.3**step for step in range(29)))
 """What a USD per million tokens is worth, in quality: from nothing to where only the cheapest is left."""
+
+MOST_MODELS = 16
+"""As many as the tuner has tiers."""
+
+_TOKENS = 1_000
+"""Of input, and as many of output, in each request: lambda is a matter of prices, the tuner's of costs."""
+_LARGEST_WORTH_USD = 1e6
+"""Of an answer, where lambda is 0 and price does not count."""
+
+_SAME: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
+"""The curve of a model that predicts qualities: what it says, from 0 to 1."""
 
 LEARNING, CHOOSING = 0.6, 0.2
 """Parts of the questions to learn from, and to choose on; on the rest is measured."""
@@ -91,6 +109,9 @@ class Comparison:
     chosen_one_score: Mapping[str, Point]
     """By single model: the best by the choosing part of what costs no more than the model does there."""
     chosen_score_each: Mapping[str, Point]
+    """The same, decided by the tuner."""
+    configs: Mapping[str, Mapping[str, object]]
+    """The tuner's configurations that did so; of several comparisons, those of the first."""
 
     def best_single(self) -> str:
         """Name the single model with the most quality."""
@@ -116,6 +137,7 @@ class Comparison:
             oracle=of_list("oracle"),
             chosen_one_score=of_models("chosen_one_score"),
             chosen_score_each=of_models("chosen_score_each"),
+            configs=first.configs,
         )
 
 
@@ -135,6 +157,8 @@ def read_model_scores(scores: Path, prices: Path) -> ModelScores:
     assert isinstance(listed, list)
     first = listed[0].get("scores") if isinstance(listed[0], dict) else None
     models = tuple(sorted(first)) if isinstance(first, dict) else ()
+    if len(models) > MOST_MODELS:
+        problems.add(0, "[0].scores", f"at most {MOST_MODELS} models", str(len(models)))
     prompts, qualities = [], []
     for number, entry in enumerate(listed):
         question = entry.get("question") if isinstance(entry, dict) else None
@@ -192,12 +216,14 @@ def compare_models(
     order = generator.permutation(len(data.prompts))
     ends = np.cumsum([round(LEARNING * order.size), round(CHOOSING * order.size)])
     learning, choosing, measuring = (np.sort(part) for part in np.split(order, ends))
-    each = np.column_stack(
-        [
-            _predicted_quality(data.qualities[learning, model], seen, learning, generator)
-            for model in progress(range(len(data.models)))
-        ]
-    )
+    models = [
+        _quality_model(data.qualities[learning, model], seen, learning, generator)
+        for model in progress(range(len(data.models)))
+    ]
+    predict = QualityModels(models).of
+    each = np.zeros(data.qualities.shape)
+    for row in (*choosing, *measuring):
+        each[row] = predict(data.prompts[row])
     tiers = _worth_their_price(data.qualities[learning].mean(axis=0), data.prices)
     gain = _predicted_gain(data, tiers, seen, learning, generator)
 
@@ -223,14 +249,63 @@ def compare_models(
         for model, name in enumerate(data.models)
     }
     one_score, score_each = points(routed_by_one, measuring), points(routed_by_each, measuring)
+    chosen = _chosen(points(routed_by_each, choosing), data)
+    configs = {number: tuner_config(data, models, LAMBDAS[number]) for number in set(chosen.values())}
+    by_tuner = {
+        number: _point(data, _routed_by_tuner(data, config, measuring), measuring)
+        for number, config in configs.items()
+    }
     return Comparison(
         singles=singles,
         one_score=one_score,
         score_each=score_each,
         oracle=points(oracle, measuring),
-        chosen_one_score=_chosen(points(routed_by_one, choosing), one_score, data),
-        chosen_score_each=_chosen(points(routed_by_each, choosing), score_each, data),
+        chosen_one_score={
+            name: one_score[number] for name, number in _chosen(points(routed_by_one, choosing), data).items()
+        },
+        chosen_score_each={name: by_tuner[number] for name, number in chosen.items()},
+        configs={name: configs[number] for name, number in chosen.items()},
     )
+
+
+def tuner_config(data: ModelScores, models: Sequence[LinearScorer], value: float) -> dict[str, object]:
+    """Give the tuner's configuration in which *models* predict qualities and *value* is lambda.
+
+    Requests are taken to have a thousand tokens, and answers, too. The strongest tier, which gets what cannot
+    be read, is that of the best model on average.
+    """
+    order = np.argsort(-data.qualities.mean(axis=0), kind="stable")
+    worth_usd = min(_LARGEST_WORTH_USD, 2 * _TOKENS / 1e6 / value) if value else _LARGEST_WORTH_USD
+    return {
+        "answer_worth_usd": round(worth_usd, 9),
+        "expected_output_tokens": _TOKENS,
+        "tiers": [
+            {
+                "name": f"{re.sub('[^A-Za-z0-9]', '_', data.models[model])[:36]}_{model}",
+                "model": data.models[model],
+                "prices_nano_usd_per_token": dict.fromkeys(
+                    ("input", "output"), round(1_000 * data.prices[model])
+                ),
+                "quality_model": models[model].to_json(),
+            }
+            for model in order
+        ],
+    }
+
+
+def _routed_by_tuner(
+    data: ModelScores, config: Mapping[str, object], rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Have the tuner decide, and give the numbers of the models."""
+    tuner = Tuner(Config.from_json(config))
+    numbers = {name: number for number, name in enumerate(data.models)}
+    found = []
+    for row in rows:
+        verdict = tuner.decide(Prompt(text=data.prompts[row]), prompt_tokens=_TOKENS)
+        assert verdict is not None
+        assert verdict.tier.model is not None
+        found.append(numbers[verdict.tier.model])
+    return np.array(found)
 
 
 def mixing(singles: Iterable[Point], price: float) -> float:
@@ -301,16 +376,16 @@ def _worth_their_price(qualities: Floats, prices: Floats) -> NDArray[np.int64]:
     return np.array(found)
 
 
-def _predicted_quality(
+def _quality_model(
     qualities: Floats, seen: Seen, rows: NDArray[np.int64], generator: np.random.Generator
-) -> Floats:
-    """Learn a model's quality on some rows, and predict it on all, with a byte per weight as in a gateway."""
+) -> LinearScorer:
+    """Learn to predict a model's quality, with a byte per weight as in a gateway."""
     learnt = learn(qualities, seen.rows(rows), generator)
     # Predictions have no unit yet; the line that fits them best gives them that of quality.
     deviations, mean = learnt.predicted - learnt.predicted.mean(), qualities.mean()
     slope = float(deviations @ qualities / max(deviations @ deviations, 1e-12))
     added = float(mean - slope * learnt.predicted.mean())
-    return learnt.weights.scaled(slope, added).rounded().raw(seen)
+    return quantised(learnt.weights.scaled(slope, added), _SAME)
 
 
 def _predicted_gain(
@@ -329,11 +404,10 @@ def _point(data: ModelScores, routed: NDArray[np.int64], rows: NDArray[np.int64]
     return Point(float(data.prices[routed].mean()), float(data.qualities[rows, routed].mean()))
 
 
-def _chosen(choosing: Sequence[Point], measured: Sequence[Point], data: ModelScores) -> dict[str, Point]:
+def _chosen(choosing: Sequence[Point], data: ModelScores) -> dict[str, int]:
     """Choose, for each model, the lambda that was best among those that cost no more than the model."""
     found = {}
     for name, price in zip(data.models, data.prices, strict=True):
         affordable = [number for number, point in enumerate(choosing) if point.price <= price + 1e-9]
-        best = max(affordable or [len(choosing) - 1], key=lambda number: choosing[number].quality)
-        found[name] = measured[best]
+        found[name] = max(affordable or [len(choosing) - 1], key=lambda number: choosing[number].quality)
     return found

@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from ai_cost_optimal_router import Config, Knowledge, Router, Situation
+from ai_routellm_threshold_tuner import Config as TunerConfig
+from ai_routellm_threshold_tuner import Prompt, Tuner
 from routerlab.cli import main
 from routerlab.commands import NOT_SHIPPED
 
@@ -199,12 +201,18 @@ def test_models_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     scores.write_text(json.dumps(questions))
     prices.write_text(json.dumps({name: {"input_price": 1, "output_price": 2} for name in ("dear", "cheap")}))
 
-    assert main(["compare-models", str(scores), str(prices), "--splits", "1", "--plot", str(plot)]) == 0
+    written = tmp_path / "tuner.yaml"
+    options = ["--splits", "1", "--plot", str(plot), "-o", str(written)]
+    assert main(["compare-models", str(scores), str(prices), *options]) == 0
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("60 prompts, 2 models, means of 1 splits")
     assert lines[2].startswith("dear ")
     assert "a score for each model" in plot.read_text()
+    tuner = Tuner(TunerConfig.from_json(yaml.safe_load(written.read_text())))
+    verdict = tuner.decide(Prompt(text="Why?"))
+    assert verdict is not None
+    assert verdict.tier.model in ("dear", "cheap")
 
 
 def test_a_clone_of_routellm_becomes_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

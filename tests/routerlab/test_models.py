@@ -65,6 +65,14 @@ def test_a_score_for_each_model_is_as_good_as_the_best_for_much_less(compared: C
     assert compared.chosen_score_each["jurist"].price <= 0.101
 
 
+def test_the_tuner_decides_as_was_computed(compared: Comparison) -> None:
+    """Points of the tuner, which weighs nano-USD, are among those computed from prices and lambdas."""
+    found = compare_models(made_scores(), np.random.default_rng(0))
+
+    assert set(found.chosen_score_each.values()) <= set(found.score_each)
+    assert len(set(found.chosen_score_each.values())) > 1
+
+
 def test_one_score_is_above_mixing_by_lot(compared: Comparison) -> None:
     above = [point.quality - mixing(compared.singles.values(), point.price) for point in compared.one_score]
 
