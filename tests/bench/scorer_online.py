@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +110,9 @@ def run(data: Path) -> list[Answered]:
     """Build classifier and tuner, start Envoy with them, and send the traffic through."""
     module = _ROOT / "build" / "tests" / "tuner-online.wasm"
     plugins = ["ai_nexus_classifier", "ai_routellm_threshold_tuner"]
-    if wasmbuild([*plugins, "-o", str(module), "--cache", str(_ROOT / "build" / ".wasmbuild")]):
+    with redirect_stdout(sys.stderr):
+        failed = wasmbuild([*plugins, "-o", str(module), "--cache", str(_ROOT / "build" / ".wasmbuild")])
+    if failed:
         raise RuntimeError("the module could not be built")
     config = {"threshold": {"target_strong_fraction": TARGET}}
     chain = {"ai-nexus-classifier": {}, "ai-routellm-threshold-tuner": config}

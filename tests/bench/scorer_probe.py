@@ -1,17 +1,21 @@
 """A filter that scores prompts and times the tuner where it runs, in the proxy.
 
-The body is `{"prompts": [...]}`; the configuration is an artifact of the linear scorer.
+The body is `{"prompts": [...]}`; the configuration is a list of artifacts, `models`. The first is a linear
+scorer, and all of them predict qualities.
 """
 
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ai_routellm_threshold_tuner import Config, Prompt, Tuner
 from ai_routellm_threshold_tuner.names import Ask
 from ai_routellm_threshold_tuner.scorers.linear import LinearScorer
+from ai_routellm_threshold_tuner.scorers.qualities import QualityModels
 from ai_routellm_threshold_tuner.tuner import request_for
 from ai_routellm_threshold_tuner.verdicts import learn
+from aigateway.config import Reader
 from proxywasm import HttpFilter, Outcome, Reply, Request, plugin
 
 _RUNS = 100
@@ -39,23 +43,46 @@ def _learning() -> Callable[[], object]:
     return lambda: learn(request, known)
 
 
-@plugin("scorer-probe", config=LinearScorer.from_json)
-class ScorerProbe(HttpFilter[LinearScorer]):
-    """Answers `{"scores": [...], "nanoseconds": ...}`, the scores with all their digits.
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What scores prompts."""
 
-    With the header `x-probe: score` scoring the first prompt is timed, with `x-probe: learn` what comes next.
+    scorer: LinearScorer
+    qualities: QualityModels
+
+    @classmethod
+    def from_json(cls, value: object) -> "Models":
+        """Read the configuration."""
+        reader = Reader(value)
+        models = [LinearScorer.read(entry) for entry in reader.tables("models")]
+        reader.finish()
+        return cls(models[0], QualityModels(models))
+
+
+@plugin("scorer-probe", config=Models.from_json)
+class ScorerProbe(HttpFilter[Models]):
+    """Answers `{"scores": [...], "qualities": [[...], ...], "nanoseconds": ...}`, with all digits.
+
+    With the header `x-probe: score` scoring the first prompt is timed, with `x-probe: qualities` predicting
+    all qualities of it, with `x-probe: learn` what comes after scoring.
     """
 
     async def on_request_headers(self, request: Request) -> Outcome:
         """Score every prompt of the body."""
         body = json.loads(await request.body.read())
-        prompts, scorer = body["prompts"], self.config
+        prompts, scorer, qualities = body["prompts"], self.config.scorer, self.config.qualities
         scores = [scorer.score(prompt) for prompt in prompts]
         fastest = 0.0
         match request.headers.get("x-probe"):
             case "score":
                 fastest = _fastest(lambda: scorer.score(prompts[0]))
+            case "qualities":
+                fastest = _fastest(lambda: qualities.of(prompts[0]))
             case "learn":
                 fastest = _fastest(_learning())
-        answer = {"scores": [score.hex() for score in scores], "nanoseconds": fastest}
+        answer = {
+            "scores": [score.hex() for score in scores],
+            "qualities": [[each.hex() for each in qualities.of(prompt)] for prompt in prompts],
+            "nanoseconds": fastest,
+        }
         return Reply(200, json.dumps(answer).encode(), headers={"content-type": "application/json"})

@@ -10,6 +10,7 @@ import base64
 import csv
 import random
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import requests
@@ -23,6 +24,8 @@ _ROOT = _HERE.parents[1]
 LIMIT_MS = 0.15
 """What scoring a prompt of `SIZE` bytes may take."""
 SIZE = 2_048
+MODELS = 9
+"""Whose qualities are predicted together."""
 LEARN_LIMIT_MS = 0.05
 """What finding the tier of a score, and learning from it, may take."""
 
@@ -74,44 +77,50 @@ def measure(data: Path, count: int, rounds: int) -> bool:
     """Compare and time, print the result, and say whether all of it is as it should be."""
     module = _ROOT / "build" / "tests" / "scorer-probe.wasm"
     arguments = [str(_HERE / "scorer_probe.py"), "--python-path", str(_ROOT / "plugins"), "-o", str(module)]
-    if wasmbuild([*arguments, "--cache", str(_ROOT / "build" / ".wasmbuild")]):
+    with redirect_stdout(sys.stderr):
+        failed = wasmbuild([*arguments, "--cache", str(_ROOT / "build" / ".wasmbuild")])
+    if failed:
         raise RuntimeError("the module with the probe could not be built")
-    model = artifact(seed=1)
-    scorer = LinearScorer.from_json(model)
+    models = [artifact(seed) for seed in range(1, MODELS + 1)]
+    alone = [LinearScorer.from_json(model) for model in models]
     texts = prompts(data, count)
-    with running_gateway({"scorer-probe": model}, module=module) as gateway:
+    with running_gateway({"scorer-probe": {"models": models}}, module=module) as gateway:
 
         def ask(batch: list[str], **headers: str) -> dict[str, object]:
             answer = requests.post(gateway.base_url, json={"prompts": batch}, headers=headers, timeout=60)
             answered: dict[str, object] = answer.json()
             return answered
 
-        scores: list[object] = []
+        good = True
+        inside: dict[str, list[object]] = {"scores": [], "qualities": []}
         for start in range(0, len(texts), _BATCH):
-            batch = ask(texts[start : start + _BATCH])["scores"]
-            assert isinstance(batch, list)
-            scores += batch
-        different = [
-            index
-            for index, (text, inside) in enumerate(zip(texts, scores, strict=True))
-            if scorer.score(text).hex() != inside
-        ]
-        distinct = len(set(scores))
-        print(
-            f"{'FAIL' if different else 'ok  '}  {len(texts)} prompts, {distinct} different scores, ", end=""
-        )
-        print(f"{len(different)} of them different in WebAssembly")
-        good = not different
+            answer = ask(texts[start : start + _BATCH])
+            for key, collected in inside.items():
+                batch = answer[key]
+                assert isinstance(batch, list)
+                collected.extend(batch)
+        expected: dict[str, list[object]] = {
+            "scores": [alone[0].score(text).hex() for text in texts],
+            "qualities": [[scorer.score(text).hex() for scorer in alone] for text in texts],
+        }
+        for key, found in inside.items():
+            different = sum(one != other for one, other in zip(found, expected[key], strict=True))
+            distinct = len(set(map(str, found)))
+            verdict = "FAIL" if different else "ok  "
+            print(f"{verdict}  {len(texts)} prompts, {distinct} different {key}, {different} other in wasm")
+            good &= not different
 
         def timed(what: str, limit_ms: float, batch: list[str], probe: str) -> bool:
             times = [ask(batch, **{"x-probe": probe})["nanoseconds"] for _ in range(rounds)]
             took = min(float(str(time)) for time in times) / 1e6
             verdict = "ok  " if took <= limit_ms else "FAIL"
-            print(f"{verdict}  {what:<30} {took:7.3f} ms of at most {limit_ms} ms")
+            print(f"{verdict}  {what:<36} {took:7.3f} ms of at most {limit_ms} ms")
             return took <= limit_ms
 
         for kind in _KINDS:
             good &= timed(f"scoring {SIZE:,} bytes of {kind}", LIMIT_MS, [prompt(kind)], "score")
+            what = f"{MODELS} qualities, {SIZE:,} bytes of {kind}"
+            good &= timed(what, LIMIT_MS, [prompt(kind)], "qualities")
         good &= timed("deciding and learning", LEARN_LIMIT_MS, [], "learn")
     return good
 
