@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ai_routellm_threshold_tuner import Config, Prompt, State
+from ai_routellm_threshold_tuner import Config, Prompt, State, Tuner
 from ai_routellm_threshold_tuner.scorers.linear import MEASURES
 from aigateway.catalog import DEFAULT_CATALOG
 from nexus.testing import RunningGateway, describe_plugin, running_gateway
@@ -34,7 +34,13 @@ CONFIG = {
         {
             "name": "linear",
             "type": "linear",
-            "model": {"buckets": 4, "weights": "AAAAAA==", "dense": dict.fromkeys(MEASURES, 0.1)},
+            "model": {
+                "buckets": 4,
+                "weights": "AAAAAA==",
+                "dense": dict.fromkeys(MEASURES, 0.1),
+                "trained_on": {"rows": 0},
+                "metrics": {},
+            },
         },
     ],
     "threshold": {"target_strong_fraction": TARGET, "scope": "everything"},
@@ -195,6 +201,34 @@ def test_the_same_score_inside_and_outside(gateway: RunningGateway) -> None:
     answer = sent(gateway, "router-linear-0.5", text)
 
     assert answer.headers["x-ai-score"] == f"{scorer.score(Prompt(text=text)):.5f}"
+
+
+def test_the_tier_of_most_worth(gateway: RunningGateway) -> None:
+    """The strong tier is predicted to be better at long prompts only, and costs more."""
+    curve = [{"raw": 0, "score": 0}, {"raw": 1, "score": 1}]
+    models = [
+        {"buckets": 1, "weights": "AA==", "bias": bias, "dense": {"length": slope}, "curve": curve}
+        for bias, slope in ((0.5, 0.5), (0.75, -0.5))
+    ]
+    tiers = [
+        {"name": name, "quality_model": model} for name, model in zip(("strong", "weak"), models, strict=True)
+    ]
+    config = {"answer_worth_usd": 1, "tiers": tiers}
+    tuner = Tuner(Config.from_json(config))
+
+    assert gateway.stack.change(gateway.stack.gateway, chain(config)).refusal is None
+    try:
+        for text, tier in (("Why?", "weak"), ("word " * 800, "strong")):
+            answer, verdict = sent(gateway, "auto", text), tuner.decide(Prompt(text=text))
+            assert verdict is not None
+            assert answer.headers["x-ai-tier"] == verdict.tier.name == tier
+            assert answer.headers["x-ai-score"] == verdict.signals["x-ai-score"]
+            assert "x-ai-threshold" not in answer.headers
+            model = DEFAULT_CATALOG.find(answer.headers["x-ai-model"])
+            assert model is not None
+            assert model.tier == tier
+    finally:
+        assert gateway.stack.change(gateway.stack.gateway, chain()).refusal is None
 
 
 def test_a_service_that_answers_something_else_is_stood_in_for(gateway: RunningGateway) -> None:
