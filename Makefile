@@ -11,7 +11,8 @@ DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build contents run test test-unit test-module test-conformance test-envoy check format lock bench \
-	prove-gateway prove-conformance prove-router prove-threshold catalog clean
+	prove-gateway prove-conformance prove-router prove-budget prove-failover prove-threshold \
+	catalog clean
 
 ##@ Use
 
@@ -77,6 +78,12 @@ prove-conformance: build ## Show that the emulator tells the truth, as issue 3 a
 
 prove-router: build ## Show that the router does what issue 4 asks (DATA=path of the data sets)
 	$(RUN) tests/prove/router.py --data $(DATA)
+
+prove-budget: build ## Show that caps hold, as issue 5 asks of the embedded ledger
+	$(RUN) tests/prove/budget.py
+
+prove-failover: build ## Show what faults of providers callers do not see, as issue 6 asks
+	$(RUN) tests/prove/failover.py
 
 prove-threshold: build ## Show what scorers and thresholds are worth, as issue 7 asks (DATA=path of the data sets)
 	$(RUN) tests/prove/threshold.py --data $(DATA)

@@ -8,6 +8,9 @@ from ._nodes import API, Node
 AUDIT_RECORD = "ai_nexus.router"
 """The property in which the router leaves the record of its decision; Envoy keeps it as filter state."""
 
+BUDGET_RECORD = "ai_nexus.budget"
+"""The property in which the budget guard leaves what was reserved and charged."""
+
 _OF_ENVOY: Node = {
     "time": "%START_TIME%",
     "request_id": "%REQ(X-REQUEST-ID)%",
@@ -32,6 +35,7 @@ _OF_FILTERS: Node = {
     "domain": "%REQ(X-AI-DOMAIN)%",
     "latency": "%REQ(X-AI-LATENCY)%",
     "prompt_tokens": "%REQ(X-AI-PROMPT-TOKENS)%",
+    "score": "%REQ(X-AI-SCORE)%",
     "tier": "%REQ(X-AI-TIER)%",
     "model": "%REQ(X-AI-MODEL)%",
     "provider": "%REQ(X-AI-PROVIDER)%",
@@ -40,6 +44,7 @@ _OF_FILTERS: Node = {
     "estimated_cost_usd": "%REQ(X-AI-ESTIMATED-COST)%",
     "fallbacks": "%REQ(X-AI-FALLBACKS)%",
     "audit": f"%FILTER_STATE(wasm.{AUDIT_RECORD}:PLAIN)%",
+    "budget": f"%FILTER_STATE(wasm.{BUDGET_RECORD}:PLAIN)%",
 }
 
 

@@ -46,6 +46,10 @@ _PART = re.compile(rb"%b|[\[\]{}]" % _STRING, re.DOTALL)
 _COMMA = re.compile(rb"%b,%b" % (_SPACE, _SPACE))
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+"""Made once: `json.dumps` with options makes one for each call."""
+
+
 class _Member(NamedTuple):
     """Where a member stands: its key, its value, and the end of it."""
 
@@ -65,7 +69,7 @@ def set_members(body: bytes, members: Mapping[str, JsonValue]) -> bytes:
     edits = []
     missing = []
     for name, value in members.items():
-        text = json.dumps(value, separators=(",", ":")).encode()
+        text = _ENCODER.encode(value).encode()
         edits += [(place.value, place.end, text) for place in found[name]]
         if not found[name]:
             missing.append(b'"%b":%b' % (name.encode(), text))

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aigateway.json_edit import JsonValue, remove_members, set_members
@@ -65,7 +65,6 @@ def is_called(key: str, name: str) -> bool:
     return decoded.casefold() == name
 
 
-@settings(max_examples=500)
 @given(MEMBERS, SPACES)
 def test_setting_changes_the_value_and_not_one_byte_more(members: Members, spaces: list[str]) -> None:
     body = write(members, spaces)
@@ -80,7 +79,6 @@ def test_setting_changes_the_value_and_not_one_byte_more(members: Members, space
     assert set_members(body, {"model": "new"}) == expected
 
 
-@settings(max_examples=500)
 @given(MEMBERS, SPACES, st.sets(st.sampled_from(["model", "max_tokens", "stream"])))
 def test_removing_leaves_the_others(members: Members, spaces: list[str], names: set[str]) -> None:
     body = write(members, spaces)

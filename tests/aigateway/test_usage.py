@@ -162,7 +162,6 @@ def test_the_usage_is_found_in_many_pieces(case: str, cuts: list[int], counts_ou
     assert reader.so_far(input_tokens=999) == expected
 
 
-@settings(max_examples=100)
 @given(st.sampled_from(sorted(COMPLETE)), st.integers(min_value=0, max_value=5_000), CUTS)
 def test_what_a_cut_stream_has_used_does_not_depend_on_its_pieces(
     case: str, length: int, cuts: list[int]

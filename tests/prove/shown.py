@@ -1,5 +1,6 @@
 """Points that other programs make: test files, and commands that print tables of their own."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,8 @@ def show_tests(points: Points, file: str, what: str) -> None:
     """Run the tests in *file* against a real Envoy: one point for each test function, with its cases."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [sys.executable, "-m", "pytest", "-q", file, f"--junit-xml={report.name}"]
-        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+        thorough = os.environ | {"HYPOTHESIS_PROFILE": "thorough"}
+        subprocess.run(command, cwd=ROOT, env=thorough, stdout=subprocess.DEVNULL, check=False)
         cases = list(ElementTree.parse(report.name).iter("testcase"))
     by_name: dict[str, list[bool]] = {}
     for case in cases:

@@ -53,7 +53,6 @@ def test_the_shortlist_chooses_as_looking_at_everything_does(strategy: str, seed
     assert ([model.key for model in taken(choice)] if choice else []) == list(expected)
 
 
-@settings(max_examples=300, deadline=None)
 @given(seed=seeds, size=sizes, strategy=st.sampled_from(list(STRATEGIES)))
 def test_nobody_is_chosen_who_must_not_be(seed: int, size: int, strategy: str) -> None:
     of = world(seed, size=size)
@@ -75,7 +74,6 @@ def test_nobody_is_chosen_who_must_not_be(seed: int, size: int, strategy: str) -
     assert choice.strategy in (strategy, "best_quality")
 
 
-@settings(max_examples=200, deadline=None)
 @given(seed=seeds, size=sizes)
 def test_cost_optimal_is_the_cheapest_there_is(seed: int, size: int) -> None:
     of = world(seed, size=size)
@@ -107,7 +105,6 @@ def cost_of(model: Model, of: World) -> int | None:
     return plain.estimate(model, of.situation, expected) if affordable else None
 
 
-@settings(max_examples=300, deadline=None)
 @given(seed=seeds, size=sizes, strategy=st.sampled_from(list(STRATEGIES)))
 def test_a_record_is_enough_to_choose_again(seed: int, size: int, strategy: str) -> None:
     of = world(seed, size=size)
@@ -123,7 +120,6 @@ def test_a_record_is_enough_to_choose_again(seed: int, size: int, strategy: str)
     assert again.estimated_cost_nano_usd == choice.estimated_cost_nano_usd
 
 
-@settings(max_examples=100, deadline=None)
 @given(seed=seeds, size=sizes, strategy=st.sampled_from(STATELESS), order=st.randoms(use_true_random=False))
 def test_earlier_requests_change_nothing(seed: int, size: int, strategy: str, order: Random) -> None:
     of = world(seed, size=size)
@@ -147,7 +143,6 @@ def test_earlier_requests_change_nothing(seed: int, size: int, strategy: str, or
     assert choice.reason == fresh.reason
 
 
-@settings(max_examples=200, deadline=None)
 @given(seed=seeds, size=sizes, strategy=st.sampled_from(list(STRATEGIES)))
 def test_the_reason_adds_up_and_fits_a_header(seed: int, size: int, strategy: str) -> None:
     of = world(seed, size=size)
@@ -164,7 +159,6 @@ def test_the_reason_adds_up_and_fits_a_header(seed: int, size: int, strategy: st
     assert record["feasible"] == size - sum(excluded.values())
 
 
-@settings(max_examples=200, deadline=None)
 @given(seed=seeds, size=sizes, strategy=st.sampled_from(list(STRATEGIES)))
 def test_fallbacks_are_others_and_of_other_providers_first(seed: int, size: int, strategy: str) -> None:
     of = world(seed, size=size)

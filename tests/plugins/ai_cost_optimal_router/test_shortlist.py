@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_cost_optimal_router import Knowledge, Situation
@@ -50,7 +50,6 @@ lines = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(lines=lines, reach=st.integers(1, 40))
 def test_what_is_needed_between_the_corners_is_in_the_shortlist(
     lines: list[tuple[int, int, int]], reach: int
@@ -69,7 +68,6 @@ def test_what_is_needed_between_the_corners_is_in_the_shortlist(
         assert set(pick(ranked, providers)) <= set(short)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     lines=lines,
     reach=st.integers(1, 40),
@@ -97,7 +95,6 @@ def test_what_is_needed_whatever_groups_have_added_is_in_the_wide_list(
         assert set(pick(ranked, providers)) <= set(wide)
 
 
-@settings(max_examples=200, deadline=None)
 @given(lines=lines, reach=st.integers(1, 40))
 def test_the_least_between_the_corners_is_unbeaten_at_them(
     lines: list[tuple[int, int, int]], reach: int

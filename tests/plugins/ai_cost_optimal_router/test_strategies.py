@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ai_cost_optimal_router import Config, Knowledge, Router
@@ -96,7 +96,6 @@ def test_balanced_weighs_quality_cost_and_latency() -> None:
     assert with_news.model.name == "kimi"
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     size=st.integers(1, 60),
@@ -147,7 +146,6 @@ def test_balanced_is_the_weighted_mean_of_normalised_shares(
     assert choice.model.name == max(scores, key=scores.__getitem__)
 
 
-@settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 60))
 def test_latency_aware_is_the_least_of_wait_and_missing_quality_and_cost(seed: int, size: int) -> None:
     random = Random(seed)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_cost_optimal_router import Choice, Router
@@ -137,7 +137,6 @@ def test_turns_are_smooth() -> None:
     assert turns(weighing(1, 1, 1, 1, 4), 8) == ["m4", "m0", "m4", "m1", "m4", "m2", "m3", "m4"]
 
 
-@settings(max_examples=100, deadline=None)
 @given(weights=st.lists(st.integers(1, 30), min_size=1, max_size=8))
 def test_turns_are_in_exact_proportion_and_never_a_whole_turn_off(weights: list[int]) -> None:
     rounds = 2
@@ -217,7 +216,6 @@ def test_of_equally_busy_ones_the_longest_idle_comes_first() -> None:
     assert order[6:] == order[:6]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     providers=st.lists(st.integers(0, 5), min_size=1, max_size=40),
     busy=st.lists(st.integers(0, 4), min_size=40, max_size=40),
