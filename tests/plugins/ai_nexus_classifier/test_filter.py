@@ -222,6 +222,15 @@ def test_a_large_body_is_refused(gateway: Gateway, in_chunks: bool) -> None:
     assert exchange.upstream is None
 
 
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for(gateway: Gateway) -> None:
+    gateway.load(NAME, {"max_body_bytes": 100})
+
+    exchange = gateway.post(CHAT, headers={"content-length": "101"}, json=chat("hi"))
+
+    assert exchange.reply.status == 413
+    assert exchange.upstream is None
+
+
 def test_or_passes_without_signals_when_so_configured(gateway: Gateway) -> None:
     gateway.load(NAME, {"max_body_bytes": 100, "on_too_large": "pass"})
 

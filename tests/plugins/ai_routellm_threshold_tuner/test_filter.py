@@ -124,6 +124,7 @@ def test_other_models_are_none_of_its_business(gateway: Gateway, model: str) -> 
     [
         ("GET", "/v1/models", b""),
         ("POST", "/v1/embeddings", b'{"model": "auto", "input": "x"}'),
+        ("POST", "/v1/embeddings", b'{"model": "auto", "messages": [{"role": "user", "content": "x"}]}'),
         ("POST", CHAT, b"not JSON"),
         ("POST", CHAT, b'{"model": "auto", "messages": 5}'),
         ("POST", "/elsewhere", b'{"model": "auto"}'),
@@ -329,6 +330,15 @@ def test_a_request_that_cannot_be_read_goes_to_the_strongest_tier(gateway: Gatew
 
     assert seen(exchange, "x-ai-tier") == "strong"
     assert seen(exchange, "x-ai-score") is None
+    assert gateway.metrics[f"{METRICS}.unscored"] == 1
+
+
+def test_a_body_that_is_called_compressed_is_not_read_whatever_it_is(gateway: Gateway) -> None:
+    gateway.load(NAME, {"scorer": "words"})
+
+    exchange = gateway.post(CHAT, headers=MEASURED | {"content-encoding": "gzip"}, json=chat())
+
+    assert seen(exchange, "x-ai-tier") == "strong"
     assert gateway.metrics[f"{METRICS}.unscored"] == 1
 
 
