@@ -7,14 +7,16 @@ state; a matcher reads that anew before each retry (``refresh_cluster_on_retry``
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from ._nodes import API, HTTP_FILTERS, Node, duration, socket_address
+from ._nodes import API, HTTP_FILTERS, Node, duration, file_source, socket_address
 from .description import Gateway, Provider
 from .wasmplugin import WasmPlugin
 
 __all__ = [
     "attempt_plugin",
+    "discovered_filter",
     "mixed_attempts",
     "settled_downstream",
     "with_attempt_filter",
@@ -46,6 +48,12 @@ def attempt_plugin(plugins: Sequence[WasmPlugin], gateway: Gateway) -> WasmPlugi
         default_config=None if default is None else {**default, **surroundings},
         rules=tuple(replace(rule, config={**rule.config, **surroundings}) for rule in breaker.rules),
     )
+
+
+def discovered_filter(file: Path) -> Node:
+    """Return the filter as one that *file* describes: what changes there does not touch the clusters."""
+    discovery: Node = {"config_source": file_source(file), "type_urls": [f"{HTTP_FILTERS}.wasm.v3.Wasm"]}
+    return {"name": _ATTEMPT, "config_discovery": discovery}
 
 
 def mixed_attempts(plugin: WasmPlugin) -> list[str]:

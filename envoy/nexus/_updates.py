@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from .controls import AdminPage
-from .render import CLUSTERS, LISTENERS, PLUGINS, ROUTES_FILE
+from .render import ATTEMPTS, CLUSTERS, LISTENERS, PLUGINS, ROUTES_FILE
 
 # Envoy answers nobody while it compiles a new module: 5 s on two idle cores.
 _TIMEOUT_S = 120.0
@@ -16,6 +16,7 @@ _SUBSCRIPTIONS = {
     LISTENERS: re.compile(r"listener_manager\.lds"),
     CLUSTERS: re.compile(r"cluster_manager\.cds"),
     PLUGINS: re.compile(r"extension_config_discovery\.http_filter\.plugins"),
+    ATTEMPTS: re.compile(r"extension_config_discovery\.upstream_http_filter\.ai-provider-attempt"),
     ROUTES_FILE: re.compile(r"http\.[^.]+\.rds\.gateway"),
 }
 

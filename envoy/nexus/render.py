@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from ._clusters import cluster
-from ._failover import attempt_plugin, with_attempt_filter, with_failover
+from ._failover import attempt_plugin, discovered_filter, with_attempt_filter, with_failover
 from ._keys import rotation_of, secret
 from ._listeners import listener
 from ._nodes import API, Node, file_source, socket_address
@@ -22,6 +22,7 @@ from .description import Gateway, Provider
 from .wasmplugin import WasmPlugin
 
 __all__ = [
+    "ATTEMPTS",
     "BOOTSTRAP",
     "CLUSTERS",
     "CLUSTER_HEADER",
@@ -41,6 +42,8 @@ __all__ = [
 BOOTSTRAP = "envoy.yaml"
 """What Envoy is started with; it is read once."""
 LISTENERS, CLUSTERS, ROUTES_FILE, PLUGINS = "listeners.yaml", "clusters.yaml", "routes.yaml", "plugins.yaml"
+ATTEMPTS = "attempts.yaml"
+"""The filter of attempts, if there is one."""
 
 _LISTENER = f"{API}.config.listener.v3.Listener"
 _CLUSTER = f"{API}.config.cluster.v3.Cluster"
@@ -83,11 +86,12 @@ def render_files(
     }
     filters = wasm_filters(plugins, gateway.module, edition=edition)
     attempts = _attempt_filters(gateway, plugins, edition)
+    watched = [discovered_filter(directory / ATTEMPTS)] if attempts else []
     keys: dict[str, Node] = {}
     clusters = []
     for provider in gateway.providers:
         file = key_file_name(provider.name)
-        clusters.append(_provider(provider, gateway, attempts, directory / file))
+        clusters.append(_provider(provider, gateway, watched, directory / file))
         if provider.key:
             rotation = rotation_of(provider.key.file) if provider.key.file else ""
             keys[file] = _discovery(_SECRET, [secret(provider, rotation=rotation)])
@@ -102,6 +106,7 @@ def render_files(
     }
     return {
         **keys,
+        **({ATTEMPTS: _discovery(_EXTENSION, attempts)} if attempts else {}),
         CLUSTERS: _discovery(_CLUSTER, clusters),
         PLUGINS: _discovery(_EXTENSION, [plugin_chain(filters)]),
         ROUTES_FILE: _discovery(_ROUTES, [_routes(gateway, plugins)]),
