@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from aigateway import signals
+from aigateway.intake import too_large, unreadable, wants_body
 from aigateway.json_edit import set_members
 from aigateway.models import Model
 from aigateway.money import usd
@@ -28,7 +29,7 @@ from .allowances import allowances_for, allowances_of_caller
 from .config import Config
 from .ledger import Allowance, BusyError, Entry, Ledger, Overdrawn
 from .limits import Limit, Per, Spender
-from .orders import FALLBACKS, MODEL, PROVIDER, Order, read_order, unreadable, wants_body
+from .orders import Order, read_order
 from .reading import AnswerReading
 from .settlement import Answer, Settlement, conclude, shares, who_answered
 from .slots import CorruptSlotError
@@ -43,7 +44,6 @@ _TICK_S: Final = 15.0
 _RECORD: Final = "ai_nexus.budget"
 """The property with what was charged; access logs: `%FILTER_STATE(wasm.ai_nexus.budget:PLAIN)%`."""
 
-_REMAINING: Final = "x-ai-budget-remaining"
 _WARNING: Final = "x-ai-budget-warning"
 _VIA_UPSTREAM: Final = "via_upstream"
 
@@ -161,19 +161,19 @@ class BudgetGuard(HttpFilter[Config]):
         config = self.config
         given = dict(reversed(request.headers.items()))  # Of several values the first.
         if not config.trust_signals:
-            for name in signals.forgeable(given):
+            for name in signals.forgeable(request.headers.starting_with(*signals.FORGEABLE_BEGINNINGS)):
                 del request.headers[name]
         desk = self.plugin.desk(config)
         self._spender = _spender(given, desk, config)
         if config.role == "announce":
             return self._announce(request)
-        if _REMAINING in given:  # Nobody beyond here needs to know, least of all the provider.
-            del request.headers[_REMAINING]
-        if not wants_body(given):
+        if signals.BUDGET_REMAINING in given:  # Nobody beyond here needs to know, least of all the provider.
+            del request.headers[signals.BUDGET_REMAINING]
+        if not wants_body(given.get(":method", ""), given.get(":path", ""), given, takes_any_type=True):
             return self._passed(given)
-        refusal = unreadable(given, _declared_length(given), config)
+        refusal = unreadable(given, config.max_body_bytes)
         body = await request.body.read() if refusal is None else b""
-        refusal = refusal or unreadable(given, len(body), config)
+        refusal = refusal or too_large(len(body), config.max_body_bytes)
         if refusal is not None:
             return self._invalid(refusal)
         try:
@@ -201,15 +201,15 @@ class BudgetGuard(HttpFilter[Config]):
         if self._order is None:
             told = remaining(self._free_of_caller(tells_all=False))
             if told is not None:
-                headers[_REMAINING] = told
+                headers[signals.BUDGET_REMAINING] = told
             return CONTINUE
         if self._remaining is not None:
-            headers[_REMAINING] = self._remaining
+            headers[signals.BUDGET_REMAINING] = self._remaining
         if self._warnings is not None:
             headers[_WARNING] = self._warnings
         self._status = response.status
         self._is_local = response.code_details != _VIA_UPSTREAM
-        self._named = {name: headers.get(name) for name in (MODEL, PROVIDER)}
+        self._named = {name: headers.get(name) for name in (signals.MODEL, signals.PROVIDER)}
         if not self._is_local and headers.get("content-encoding", "identity") == "identity":
             kind = headers.get("content-type")
             strips = self._order.adds_usage and _is_event_stream(kind)
@@ -277,7 +277,7 @@ class BudgetGuard(HttpFilter[Config]):
             if not order.has_fallbacks:
                 return self._refuse(result, desk, needed_nano_usd, now_s)
             order = order.without_fallbacks()
-            del request.headers[FALLBACKS]
+            del request.headers[signals.FALLBACKS]
             self.plugin.count("reduced")
         self._order, self._entries, self._reserved_nano_usd = order, result, needed_nano_usd
         self.plugin.watch(self)
@@ -339,9 +339,9 @@ class BudgetGuard(HttpFilter[Config]):
         """Tell the plugins after this one what the caller can still spend."""
         told = remaining(self._free_of_caller(tells_all=True))
         if told is None:
-            del request.headers[_REMAINING]
+            del request.headers[signals.BUDGET_REMAINING]
         else:
-            request.headers[_REMAINING] = told
+            request.headers[signals.BUDGET_REMAINING] = told
         return CONTINUE
 
     def _free_of_caller(self, *, tells_all: bool) -> list[int]:
@@ -399,11 +399,6 @@ def _spender(given: Mapping[str, str], desk: Desk, config: Config) -> Spender:
         headers={name: given[name] for name in desk.headers if name in given},
         domain=given.get(signals.DOMAIN) if config.trust_signals else None,
     )
-
-
-def _declared_length(given: Mapping[str, str]) -> int:
-    length = given.get("content-length", "")
-    return int(length[:20]) if length.isdecimal() else 0
 
 
 def _is_event_stream(kind: str | None) -> bool:

@@ -4,7 +4,6 @@ Providers do not agree on what a body says in which a key comes twice, or in ano
 order depends on is written back with the value it was read with, wherever it stands: `Order.members`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,8 +11,8 @@ from typing import Final
 from aigateway import signals
 from aigateway.catalog import Model
 from aigateway.chat import Format
-from aigateway.formats import format_of_body, format_of_path, is_other_api, read_request
-from aigateway.json_body import decode_json
+from aigateway.formats import read_request
+from aigateway.intake import read_document
 from aigateway.json_edit import JsonValue
 from aigateway.refusals import InvalidRequestError, Refusal
 from aigateway.tokens import estimate_prompt_tokens
@@ -21,17 +20,12 @@ from aigateway.tokens import estimate_prompt_tokens
 from .bounds import largest_cost
 from .config import Config
 
-__all__ = ["FALLBACKS", "MODEL", "PROVIDER", "Order", "read_order", "unreadable", "wants_body"]
-
-MODEL: Final = "x-ai-model"
-PROVIDER: Final = "x-ai-provider"
-FALLBACKS: Final = "x-ai-fallbacks"
+__all__ = ["Order", "read_order"]
 
 _MAX_FALLBACKS: Final = 16
 _LONGEST_LIST: Final = 8_192
 _MOST_TOKENS: Final = 1_000_000_000
 _MOST_CHOICES: Final = 10_000
-_COUNT: Final = re.compile(r"[0-9]{1,10}")
 
 _LIMITS: Final[Mapping[Format, tuple[str, ...]]] = {
     Format.CHAT: ("max_completion_tokens", "max_tokens"),
@@ -103,28 +97,6 @@ class Order:
         )
 
 
-def wants_body(headers: Mapping[str, str]) -> bool:
-    """Tell from its headers whether a request may be one to a model, so that its body must be read."""
-    if headers.get(":method") != "POST":
-        return False
-    path = headers.get(":path", "")
-    if format_of_path(path) is not None:
-        return True
-    return not is_other_api(path) and "json" in headers.get("content-type", "json").lower()
-
-
-def unreadable(headers: Mapping[str, str], length: int, config: Config) -> Refusal | None:
-    """Say why a body cannot be read, because it is compressed or has too many bytes; None if it can."""
-    encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        message = "Request bodies must not be compressed: content-encoding must be absent or 'identity'"
-        return Refusal(status=415, message=message, param="content-encoding", code="unsupported_encoding")
-    if length > config.max_body_bytes:
-        message = f"The request body is larger than {config.max_body_bytes} bytes"
-        return Refusal(status=413, message=message, code="request_too_large")
-    return None
-
-
 def read_order(headers: Mapping[str, str], body: bytes, config: Config) -> Order | None:
     """Read what a request orders; None if it turns out to be none to a model.
 
@@ -132,22 +104,14 @@ def read_order(headers: Mapping[str, str], body: bytes, config: Config) -> Order
     raise `InvalidRequestError`.
     """
     given = headers if config.trust_signals else {}
-    format = format_of_path(headers.get(":path", ""))
-    try:
-        document = _object(body)
-        format = format or format_of_body(document)
-    except InvalidRequestError:
-        if format is None:  # On a path that says nothing it need not be a request to a model at all.
-            return None
-        raise
-    if format is None:
+    found = read_document(headers.get(":path", ""), body)
+    if found is None:
         return None
+    format, document = found
     said = _Members(document)
     members: dict[str, JsonValue] = {}
-    prompt_tokens = given.get(signals.PROMPT_TOKENS, "")
-    if _COUNT.fullmatch(prompt_tokens):
-        input_tokens = int(prompt_tokens)
-    else:
+    input_tokens = signals.decode_count(given.get(signals.PROMPT_TOKENS))
+    if input_tokens is None:
         input_tokens = max(1, estimate_prompt_tokens(read_request(document, format)))
     is_streamed = said.flag("stream", members)
     options = said.options(members) if is_streamed and format in _COMPLETIONS else None
@@ -158,7 +122,7 @@ def read_order(headers: Mapping[str, str], body: bytes, config: Config) -> Order
     return Order(
         format=format,
         models=models,
-        has_fallbacks=len(models) > 1 and MODEL in given,
+        has_fallbacks=len(models) > 1 and signals.MODEL in given,
         input_tokens=input_tokens,
         is_input_elsewhere=format is Format.RESPONSES and any(said.has(name) for name in _ELSEWHERE),
         max_tokens=_limit(said, format, members, config),
@@ -237,13 +201,6 @@ class _Members:
         return merged
 
 
-def _object(body: bytes) -> Mapping[str, object]:
-    document = decode_json(body)
-    if not isinstance(document, dict):
-        raise InvalidRequestError.not_an_object(document)
-    return document
-
-
 def _wrong(name: str, expected: str, got: object) -> InvalidRequestError:
     kinds = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array"}
     return InvalidRequestError.at(name, expected, kinds.get(type(got), "an object"))
@@ -291,13 +248,13 @@ def _models(
 ) -> tuple[Model, ...]:
     """Find who may answer: the router's choice and its fallbacks, or who has what the body names."""
     catalog = config.catalog
-    chosen = given.get(MODEL)
+    chosen = given.get(signals.MODEL)
     if chosen is not None:
-        provider = given.get(PROVIDER, "")
+        provider = given.get(signals.PROVIDER, "")
         model = (
             catalog.find(f"{provider}/{chosen}") or catalog.find(chosen) or _unknown(chosen, provider, config)
         )
-        names = given.get(FALLBACKS, "")[:_LONGEST_LIST].split(",")[:_MAX_FALLBACKS]
+        names = given.get(signals.FALLBACKS, "")[:_LONGEST_LIST].split(",")[:_MAX_FALLBACKS]
         others = (catalog.find(name.strip()) for name in names)
         return tuple(dict.fromkeys([model, *(other for other in others if other is not None)]))
     names = said.strings("model")

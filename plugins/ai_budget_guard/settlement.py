@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from aigateway import signals
 from aigateway.models import Model
 from aigateway.usage import Usage
 
 from .config import OnMissingUsage
 from .ledger import Entry
-from .orders import MODEL, PROVIDER, Order
+from .orders import Order
 
 __all__ = ["Answer", "Basis", "Settlement", "conclude", "shares", "who_answered"]
 
@@ -97,7 +98,7 @@ def who_answered(models: Sequence[Model], headers: Mapping[str, str | None], clu
     first of them is the choice.
     """
     if len(models) > 1:
-        name, provider = headers.get(MODEL), headers.get(PROVIDER)
+        name, provider = headers.get(signals.MODEL), headers.get(signals.PROVIDER)
         for model in models:
             if model.name == name and provider in (None, model.provider):
                 return model

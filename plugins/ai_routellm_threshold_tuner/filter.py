@@ -162,7 +162,7 @@ class ThresholdTuner(HttpFilter[Config]):
         tier = config.pairs[ask.pair].tiers[0] if verdict is None else verdict.tier
         if verdict is None:
             self._count("unscored")
-        told = {verdicts.TIER: tier.name} if verdict is None else verdict.signals
+        told = {signals.TIER: tier.name} if verdict is None else verdict.signals
         requested = known.model if chat is None else chat.model
         handed = hand_over(config, tier, requested, is_measured=known.is_measured)
         request.headers.update(told | handed.headers)

@@ -7,6 +7,8 @@ both one step, by comparing and swapping.
 
 from dataclasses import dataclass
 
+from aigateway import signals
+
 from .names import Ask
 from .thresholds import Threshold
 from .tiers import Pair, Tier
@@ -14,13 +16,7 @@ from .tuning import Decision, State, tie_of
 from .window import level_of, score_of
 from .worth import Worth
 
-__all__ = ["SCORE", "THRESHOLD", "TIER", "Request", "Verdict", "apply", "fixed", "learn", "weigh"]
-
-SCORE = "x-ai-score"
-"""How likely the strong model is to do better, 0 to 1; where worth decides, the quality of the tier."""
-THRESHOLD = "x-ai-threshold"
-"""The score that the tier takes, or several with commas, strongest tier first."""
-TIER = "x-ai-tier"
+__all__ = ["Request", "Verdict", "apply", "fixed", "learn", "weigh"]
 
 _WORTH = "worth"
 """What stands in metrics where otherwise the name of a scorer does."""
@@ -57,9 +53,9 @@ class Verdict:
     @property
     def signals(self) -> dict[str, str]:
         """Write it as request headers."""
-        told = {SCORE: _decimal(self.request.score), TIER: self.tier.name}
+        told = {signals.SCORE: _decimal(self.request.score), signals.TIER: self.tier.name}
         if self.thresholds:
-            told[THRESHOLD] = ",".join(map(_decimal, self.thresholds))
+            told[signals.THRESHOLD] = ",".join(map(_decimal, self.thresholds))
         return told
 
     @property

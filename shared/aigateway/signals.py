@@ -61,7 +61,7 @@ NEEDS: Final = "x-ai-needs"
 """What the model must be able to do, as `encode_needs` writes it."""
 
 SCORE: Final = "x-ai-score"
-"""How likely the strong model is to do better, 0 to 1."""
+"""How likely the strong model is to do better, 0 to 1; where worth decides, the quality of the tier."""
 THRESHOLD: Final = "x-ai-threshold"
 """The score that the tier takes, or several with commas, strongest tier first."""
 TIER: Final = "x-ai-tier"

@@ -32,10 +32,13 @@ def show_tests(points: Points, file: str, what: str) -> None:
 
 
 def show_command(points: Points, title: str, *command: str) -> None:
-    """Run a command that prints its own table; its last lines are the figures."""
+    """Run a command that prints its own table; its last line is the figure of the point."""
     with points.point(title) as point:
         finished = subprocess.run(
             [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
         )
-        print("\n".join(f"      {line}" for line in finished.stdout.splitlines()), flush=True)
-        point.seen(f"exit code {finished.returncode}", holds=finished.returncode == 0)
+        *table, figure = finished.stdout.splitlines() or [""]
+        print("\n".join(f"      {line}" for line in table), flush=True)
+        if finished.returncode:
+            figure += f" (exit code {finished.returncode}) {finished.stderr[-300:]}"
+        point.seen(figure.strip(), holds=finished.returncode == 0)
