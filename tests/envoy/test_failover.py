@@ -296,25 +296,35 @@ def test_scenario_flapping(healthy: RunningGateway, record_property: Callable[[s
 def test_scenario_slow_recovery(
     healthy: RunningGateway, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("expected", "callers 200; at most 2 probes at a time; all traffic within 3 s of the cure")
-    healthy.providers["openai"].set_fault(status=503)
+    record_property(
+        "expected", "callers 200; few requests go there until it works, and all within 3 s of that"
+    )
+    openai = healthy.providers["openai"]
+    openai.set_fault(status=503)
     outcomes = Counter(ask(healthy.base_url).outcome for _ in range(4))
     healthy.reset()
-    healthy.providers["openai"].set_fault(latency_ms=300)
+    openai.set_fault(status=503, latency_ms=100, rate=0.8, seed=3)
     with ThreadPoolExecutor(8) as pool:
-        ends = time.monotonic() + 2.5
+        ends = time.monotonic() + 4
         while time.monotonic() < ends:
             outcomes.update(seen.outcome for seen in pool.map(lambda _: ask(healthy.base_url), range(8)))
             time.sleep(0.02)
-    healthy.providers["openai"].set_fault()
+    asked = openai.requests_in_all()
+    openai.set_fault()
     cured = time.monotonic()
-    while ask(healthy.base_url).provider != "openai":
+    in_a_row = 0
+    while in_a_row < 10:
         assert time.monotonic() < cured + 5
-        time.sleep(0.02)
+        in_a_row = in_a_row + 1 if ask(healthy.base_url).provider == "openai" else 0
+        time.sleep(0.01)
     back_s = time.monotonic() - cured
-    record_property("seen", f"callers {dict(outcomes)}; back {back_s:.2f} s after the cure")
+    record_property(
+        "seen",
+        f"callers {dict(outcomes)}; asked {asked} of {outcomes.total()}; back {back_s:.2f} s after the cure",
+    )
 
     assert set(outcomes) == {"200"}
+    assert 0 < asked < outcomes.total() / 10
     assert back_s < 3
 
 
@@ -680,6 +690,28 @@ def test_a_caller_who_leaves_is_nobodys_fault(healthy: RunningGateway) -> None:
 
     assert settled(healthy, before, {"not_counted"}) == {"not_counted"}
     assert healthy.providers["anthropic"].requests_in_all() == 0
+
+
+def test_probes_come_back_from_callers_who_leave(healthy: RunningGateway) -> None:
+    """Both that are allowed: neither a failure nor an answer would make room for others."""
+    openai = healthy.providers["openai"]
+    openai.set_fault(status=503)
+    for _ in range(3):
+        ask(healthy.base_url)
+    openai.set_fault(latency_ms=600)
+    time.sleep(1.6)
+    healthy.providers["openai"].forget_requests()
+
+    def leave(_: int) -> None:
+        with pytest.raises(requests.exceptions.Timeout):
+            ask(healthy.base_url, timeout_s=0.2)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(leave, range(2)))
+
+    assert openai.requests_in_all() == 2
+    healthy.reset()
+    heal(healthy)
 
 
 def test_a_stream_is_passed_on_event_by_event(healthy: RunningGateway) -> None:

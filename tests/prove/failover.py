@@ -79,22 +79,25 @@ def _show_table(points: Points) -> None:
 def _show_scenarios(points: Points) -> None:
     """Run the tests in Envoy, and print of each scenario what was expected and what was seen."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
-        command = [sys.executable, "-m", "pytest", "-q", _SCENARIOS, f"--junit-xml={report.name}"]
+        # Of the two forms of the report the older one has a place for what a test records of itself.
+        options = ["-q", "-o", "junit_family=xunit1", f"--junit-xml={report.name}"]
+        command = [sys.executable, "-m", "pytest", *options, _SCENARIOS]
         subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
         cases = list(ElementTree.parse(report.name).iter("testcase"))
     shown = 0
     for case in cases:
-        passed = case.find("failure") is None and case.find("error") is None
+        wrong = [entry for kind in ("failure", "error") for entry in case.findall(kind)]
         properties = {entry.attrib["name"]: entry.attrib["value"] for entry in case.iter("property")}
         title = case.attrib["name"].removeprefix("test_").replace("_", " ")
         if "expected" in properties:
             shown += 1
-            title = title.removeprefix("scenario").strip(" []") or title
+            title = title.removeprefix("scenario").strip(" []").replace("[", ", ")
             print(f"      {shown:2}  {title}\n          expected: {properties['expected']}")
             print(f"          seen:     {properties.get('seen', 'nothing')}", flush=True)
             title = f"scenario: {title}"
         with points.point(title) as point:
-            point.seen("as expected" if passed else "not as expected", holds=passed)
+            figure = wrong[0].attrib.get("message", "")[:200] if wrong else "as expected"
+            point.seen(f"{figure}, {float(case.attrib['time']):.1f} s", holds=not wrong)
     with points.point("scenarios in all") as point:
         point.seen(f"{shown}", holds=shown >= 16)
 
