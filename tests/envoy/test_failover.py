@@ -736,3 +736,30 @@ def test_a_provider_that_does_not_name_a_choice_is_tried_once(healthy: RunningGa
 
     assert (seen.outcome, seen.attempts) == ("503", 1)
     assert healthy.providers["openai"].requests_in_all() == 1
+
+
+def test_it_can_be_turned_off_and_on_while_the_gateway_runs(module: Path) -> None:
+    with running_gateway({NAME: LASTING}, module=module) as gateway:
+        gateway.providers["openai"].set_fault(status=503)
+        described = gateway.stack.gateway
+        assert ask(gateway.base_url).outcome == "200"
+
+        change = gateway.stack.change(described, [describe_plugin(NAME, LASTING | {"half_life_s": 60})])
+        assert (change.files, change.refusal) == (("attempts.yaml", "plugins.yaml"), None)
+        assert ask(gateway.base_url).outcome == "200"
+
+        off = {key: value for key, value in LASTING.items() if key != "attempts"}
+        assert gateway.stack.change(described, [describe_plugin(NAME, off)]).refusal is None
+        assert soon(lambda: ask(gateway.base_url).outcome == "503")
+
+        assert gateway.stack.change(described, [describe_plugin(NAME, LASTING)]).refusal is None
+        assert soon(lambda: ask(gateway.base_url).outcome == "200")
+        assert gateway.vm_crashes() == []
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    """Wait for what Envoy's workers learn a moment after its main thread."""
+    deadline = time.monotonic() + 5
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
