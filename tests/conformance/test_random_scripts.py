@@ -45,8 +45,13 @@ def test_random_scripts_look_the_same_on_envoy(hosts: Hosts) -> None:
     @settings(_PROFILE, max_examples=LONG)
     @given(scenario=scenarios())
     def compare(scenario: Scenario) -> None:
-        real = hosts.observe(scenario, "envoy")
+        emulated = hosts.observe(scenario, "wasm")
+        differences = emulated.differences(hosts.observe(scenario, "envoy"))
+        # A look at a real proxy ends when nothing has come for a while, which on a busy machine may be too
+        # soon. A difference is one that is there when one looks again.
+        if differences:
+            differences = emulated.differences(hosts.observe(scenario, "envoy"))
 
-        assert hosts.observe(scenario, "wasm").differences(real) == []
+        assert differences == []
 
     compare()
