@@ -144,12 +144,20 @@ class Router:
         )
 
     def _reason(self, decision: Decision) -> str:
-        """Write the short line for people: `cost_optimal: gpt-4.1-mini cheapest of 4; excluded domain: 2`."""
+        """Write the short line for people: `cost_optimal: gpt-4.1-mini cheapest of 4; excluded domain: 2`.
+
+        Where a rule or a tier put some models first, the model is the best of those only:
+        `rule_based flash: gemini-flash cheapest of 1 preferred, 6 possible`.
+        """
         strategy, case = decision.strategy, decision.case
         who = f"{strategy} {case}" if case else strategy
         model = self._market.models[decision.picked[0]].name
         how = "requested" if strategy == "explicit" else self._orders[decision.rankings[0].order].phrase
-        reason = f"{who}: {model} {how} of {decision.scene.feasible.bit_count()}"
+        possible = decision.scene.feasible.bit_count()
+        compared = decision.rankings[0].models.bit_count()
+        reason = f"{who}: {model} {how} of {compared}"
+        if compared < possible:
+            reason += f" preferred, {possible} possible"
         if decision.excluded.text:
             reason += f"; excluded {decision.excluded.text}"
         if decision.given_up.text:

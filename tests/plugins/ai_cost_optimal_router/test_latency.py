@@ -160,7 +160,7 @@ def test_exploring_says_so() -> None:
     exploring = choose(router, known, lambda: 0.019, strategy="latency_aware")
     settled = choose(router, known, lambda: 0.021, strategy="latency_aware")
 
-    assert exploring.reason.startswith("latency_aware explore: m-b least wait of 2")
+    assert exploring.reason.startswith("latency_aware explore: m-b least wait of 1 preferred, 2 possible")
     assert settled.reason.startswith("latency_aware: m-a least wait of 2")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
@@ -157,6 +158,10 @@ def test_the_reason_adds_up_and_fits_a_header(seed: int, size: int, strategy: st
     excluded = record["excluded"]
     assert isinstance(excluded, dict)
     assert record["feasible"] == size - sum(excluded.values())
+    counts = re.search(r" of (\d+)(?: preferred, (\d+) possible)?(?:;|$|\.)", choice.reason)
+    assert counts is not None
+    assert int(counts[2] or counts[1]) == record["feasible"]
+    assert int(counts[1]) <= int(counts[2] or counts[1])
 
 
 @given(seed=seeds, size=sizes, strategy=st.sampled_from(list(STRATEGIES)))

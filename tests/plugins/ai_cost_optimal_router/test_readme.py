@@ -76,8 +76,8 @@ def test_the_strategy_of_ones_own_works() -> None:
         assert replay(choice.make_record()).model == choice.model.key
         return choice.reason
 
-    assert at(19).startswith("night_shift strong: claude-sonnet cheapest of 6")
-    assert at(20).startswith("night_shift weak: gpt-4.1-mini cheapest of 6")
+    assert at(19).startswith("night_shift strong: claude-sonnet cheapest of 2 preferred, 6 possible")
+    assert at(20).startswith("night_shift weak: gpt-4.1-mini cheapest of 4 preferred, 6 possible")
 
 
 def test_the_example_of_the_package_is_true() -> None:
