@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from aigateway import signals
+
 from ._nodes import API, HTTP_FILTERS, Node, duration, file_source, socket_address
 from .description import Gateway, Provider
 from .wasmplugin import WasmPlugin
@@ -28,7 +30,6 @@ _ATTEMPT = "ai-provider-attempt"
 _NEXT_CLUSTER = "wasm.ai_nexus.next"
 """The filter state in which the filter leaves the cluster of the next attempt."""
 
-_CLUSTER_HEADER = "x-ai-cluster"
 _SPECIFIER = f"{API}.extensions.router.cluster_specifiers.matcher.v3"
 _NOBODY = socket_address("127.0.0.1", 1)
 """Refuses connections. Envoy tries again elsewhere after that, but not when there is nobody to connect to."""
@@ -141,7 +142,7 @@ def _action(action: Mapping[str, Any], gateway: Gateway) -> Node:
     chosen: Node = {
         "matcher_tree": _tree(
             "envoy.matching.inputs.request_headers",
-            {"@type": f"{API}.type.matcher.v3.HttpRequestHeaderMatchInput", "header_name": _CLUSTER_HEADER},
+            {"@type": f"{API}.type.matcher.v3.HttpRequestHeaderMatchInput", "header_name": signals.CLUSTER},
             names,
         ),
         "on_no_match": _to(action["cluster"]),

@@ -2,11 +2,10 @@
 
 import re
 
+from aigateway import signals
+
 from ._nodes import Node, duration
 from .description import Gateway, Provider, Route
-
-CLUSTER_HEADER = "x-ai-cluster"
-"""The request header in which a plugin names the cluster of its choice."""
 
 ROUTES = "gateway"
 """The name of the route configuration."""
@@ -67,8 +66,8 @@ def _entry(gateway: Gateway, route: Route, *, header: Node | None, provider: Pro
     if route.path_prefix != "/":
         match = {"path_separated_prefix": route.path_prefix}
     if header:
-        match["headers"] = [{"name": CLUSTER_HEADER} | header]
-    action: Node = {"cluster": provider.name} if provider else {"cluster_header": CLUSTER_HEADER}
+        match["headers"] = [{"name": signals.CLUSTER} | header]
+    action: Node = {"cluster": provider.name} if provider else {"cluster_header": signals.CLUSTER}
     if provider and provider.path_prefix != _API_PREFIX:
         action["regex_rewrite"] = {
             "pattern": {"regex": f"^{re.escape(_API_PREFIX)}/"},

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
+from aigateway import signals
+
 from ._nodes import API, HTTP_FILTERS, Node, socket_address
 from ._procfs import cpu_s, resident_bytes
 from .load import Expectation, LoadResult, http_request, run_load
@@ -23,10 +25,18 @@ from .testing import RunningEnvoy, describe_gateway, describe_plugin, running_en
 Plugins = Mapping[str, Mapping[str, object]]
 """Plugin names with their configuration, in request order."""
 
-__all__ = ["Comparison", "Soak", "Subject", "compare", "prompt_bodies", "soak"]
+__all__ = [
+    "Comparison",
+    "Soak",
+    "Subject",
+    "compare",
+    "prompt_bodies",
+    "running_subject",
+    "running_upstream",
+    "soak",
+]
 
 _CHAT = "/v1/chat/completions"
-_SIGNAL = "x-ai-complexity"
 _ECHO = "x-seen-complexity"
 _SETTLED_AFTER = 10_000
 _MOST_GROWTH = 0.02
@@ -136,9 +146,9 @@ def compare(
     """
     load = _Requests(prompt_bodies(body_bytes))
     with (
-        _upstream() as upstream,
-        _subject("without plugins", upstream, {}, module) as without,
-        _subject("with plugins", upstream, plugins, module) as with_plugins,
+        running_upstream() as upstream,
+        running_subject("without plugins", upstream, {}, module) as without,
+        running_subject("with plugins", upstream, plugins, module) as with_plugins,
     ):
         _check_signal(with_plugins)
         for subject in (without, with_plugins):
@@ -233,7 +243,8 @@ def _check_signal(subject: Subject) -> None:
 
 
 @contextlib.contextmanager
-def _subject(name: str, upstream: int, plugins: Plugins, module: Path) -> Iterator[Subject]:
+def running_subject(name: str, upstream: int, plugins: Plugins, module: Path) -> Iterator[Subject]:
+    """Run an Envoy with *plugins* in front of the upstream on that port, to be measured beside others."""
     gateway = describe_gateway(module=module.resolve())
     provider = replace(gateway.providers[0], port=upstream)
     gateway = replace(gateway, providers=(provider,), default_provider=provider.name)
@@ -244,7 +255,8 @@ def _subject(name: str, upstream: int, plugins: Plugins, module: Path) -> Iterat
 
 
 @contextlib.contextmanager
-def _upstream() -> Iterator[int]:
+def running_upstream() -> Iterator[int]:
+    """Run an upstream that costs next to nothing; yields its port."""
     port = free_ports(1)
     with running_envoy(_upstream_bootstrap(port), port=port):
         yield port
@@ -255,7 +267,7 @@ def _upstream_bootstrap(port: int) -> Node:
     route: Node = {
         "match": {"prefix": "/"},
         "direct_response": {"status": 200, "body": {"inline_string": json.dumps(_ANSWER)}},
-        "response_headers_to_add": [{"header": {"key": _ECHO, "value": f"%REQ({_SIGNAL})%"}}],
+        "response_headers_to_add": [{"header": {"key": _ECHO, "value": f"%REQ({signals.COMPLEXITY})%"}}],
     }
     # An answer to half a request would cost the connection.
     whole_request = {"@type": f"{HTTP_FILTERS}.buffer.v3.Buffer", "max_request_bytes": 1 << 26}

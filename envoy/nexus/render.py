@@ -17,7 +17,7 @@ from ._keys import rotation_of, secret
 from ._listeners import listener
 from ._nodes import API, Node, file_source, socket_address
 from ._plugins import FILTER_CHAIN, VM_ID, edition_of, plugin_chain, wasm_filters
-from ._routes import CLUSTER_HEADER, ROUTES, route_configuration
+from ._routes import ROUTES, route_configuration
 from .description import Gateway, Provider
 from .wasmplugin import WasmPlugin
 
@@ -25,7 +25,6 @@ __all__ = [
     "ATTEMPTS",
     "BOOTSTRAP",
     "CLUSTERS",
-    "CLUSTER_HEADER",
     "LISTENERS",
     "PLUGINS",
     "ROUTES_FILE",

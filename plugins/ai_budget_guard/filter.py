@@ -161,8 +161,7 @@ class BudgetGuard(HttpFilter[Config]):
         config = self.config
         given = dict(reversed(request.headers.items()))  # Of several values the first.
         if not config.trust_signals:
-            for name in signals.forgeable(request.headers.starting_with(*signals.FORGEABLE_BEGINNINGS)):
-                del request.headers[name]
+            signals.remove_forgeable(request.headers)
         desk = self.plugin.desk(config)
         self._spender = _spender(given, desk, config)
         if config.role == "announce":

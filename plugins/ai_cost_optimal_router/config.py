@@ -131,13 +131,13 @@ class Config:
             quality_floor=reader.number("quality_floor", default.quality_floor, at_least=0, at_most=1),
             quality_floors=_read_floors(reader.table("quality_floors")),
             policy=everyone,
-            consumers=_read_consumers(reader, everyone, catalog, _keys(value, "consumers")),
+            consumers=_read_consumers(reader, everyone, catalog),
             require_tier=reader.boolean("require_tier", default.require_tier),
             on_infeasible=reader.choice(
                 "on_infeasible", default.on_infeasible, among=("best_quality", "refuse")
             ),
             auto_models=reader.strings("auto_models", default.auto_models),
-            aliases=_read_aliases(reader, catalog, names, value),
+            aliases=_read_aliases(reader, catalog, names),
             on_explicit_model=reader.choice(
                 "on_explicit_model", default.on_explicit_model, among=("honour", "override", "refuse")
             ),
@@ -163,12 +163,6 @@ class Config:
         )
         reader.finish()
         return config
-
-
-def _keys(value: object, key: str) -> tuple[str, ...]:
-    """List the names in an object of the configuration whose keys the operator makes up."""
-    inner = value.get(key) if isinstance(value, Mapping) else None
-    return tuple(map(str, inner)) if isinstance(inner, Mapping) else ()
 
 
 def _choices(reader: Reader, key: str, among: Sequence[str]) -> tuple[str, ...]:
@@ -223,23 +217,19 @@ def _read_limit(reader: Reader, key: str, default: int | None) -> int | None:
         return default
 
 
-def _read_consumers(
-    reader: Reader, everyone: Policy, catalog: Catalog, names: Sequence[str]
-) -> Mapping[str, Policy]:
+def _read_consumers(reader: Reader, everyone: Policy, catalog: Catalog) -> Mapping[str, Policy]:
     table = reader.table("consumers")
     return {
-        name: _read_policy(table.table(name), everyone, catalog, names=tuple(STRATEGIES)) for name in names
+        name: _read_policy(table.table(name), everyone, catalog, names=tuple(STRATEGIES)) for name in table
     }
 
 
-def _read_aliases(
-    reader: Reader, catalog: Catalog, strategies: Sequence[str], value: object
-) -> Mapping[str, Alias]:
+def _read_aliases(reader: Reader, catalog: Catalog, strategies: Sequence[str]) -> Mapping[str, Alias]:
     """Read aliases: `name: model`, `name: [models]` or `name: {models, strategy}`."""
     table = reader.table("aliases")
     aliases: dict[str, Alias] = {}
-    for name in _keys(value, "aliases"):
-        inner = value["aliases"][name] if isinstance(value, Mapping) else None
+    for name in table:
+        inner = table.value(name)
         if isinstance(inner, Mapping):
             section = table.table(name)
             models = _patterns(section, "models", (), catalog)

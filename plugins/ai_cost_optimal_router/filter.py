@@ -120,8 +120,7 @@ class CostOptimalRouter(HttpFilter[Config]):
         config = self.config
         given = dict(reversed(request.headers.items()))  # Of several values the first.
         if not config.trust_signals:
-            for name in signals.forgeable(request.headers.starting_with(*signals.FORGEABLE_BEGINNINGS)):
-                del request.headers[name]
+            signals.remove_forgeable(request.headers)
         method, path = given.get(":method", ""), given.get(":path", "")
         if is_feedback(method, path, config.feedback):
             return await self._take_judgement(request, given)

@@ -9,9 +9,9 @@ import contextlib
 import re
 from typing import Final
 
+from aigateway import signals
 from aigateway.json_edit import set_members
 from aigateway.refusals import InvalidRequestError, Refusal
-from aigateway.signals import PROMPT_TOKENS
 from proxywasm import CONTINUE, HttpFilter, Outcome, Reply, Request, Response, plugin
 
 from .chain import Chain, Trouble, choose, input_cost
@@ -89,9 +89,9 @@ class ProviderAttempt(HttpFilter[Config]):
             self._lead_to(request, cluster, attempt.path_prefix)
         self._attempt, self._target = attempt, target
         # Later they cannot be read any more.
-        self._fallbacks = request.headers.get("x-ai-fallbacks")
+        self._fallbacks = request.headers.get(signals.FALLBACKS)
         if self.config.bounds.limit_nano_usd:
-            tokens = request.headers.get(PROMPT_TOKENS) or ""
+            tokens = request.headers.get(signals.PROMPT_TOKENS) or ""
             self._prompt_tokens = int(tokens) if _TOKENS.fullmatch(tokens) else 0
         self._watch = Watch(attempt.format, self.now())
         return CONTINUE
@@ -172,7 +172,7 @@ class ProviderAttempt(HttpFilter[Config]):
         if model is None:
             return
         headers.update(
-            {"x-ai-model": model.name, "x-ai-provider": model.provider, "x-ai-cluster": model.cluster}
+            {signals.MODEL: model.name, signals.PROVIDER: model.provider, signals.CLUSTER: model.cluster}
         )
         if request.end_of_stream:
             return

@@ -5,6 +5,7 @@
 
 from typing import Final
 
+from aigateway import signals
 from aigateway.chat import Format
 from aigateway.formats import format_of_path
 from aigateway.json_edit import set_members
@@ -23,11 +24,6 @@ from .watch import Watch
 
 __all__ = ["Breaker", "ProviderAttempt"]
 
-MODEL: Final = "x-ai-model"
-PROVIDER: Final = "x-ai-provider"
-CLUSTER: Final = "x-ai-cluster"
-FALLBACKS: Final = "x-ai-fallbacks"
-HIGRESS_MODEL: Final = "x-higress-llm-model"
 ATTEMPTS: Final = "x-ai-attempts"
 RATE_LIMITED: Final = "x-envoy-ratelimited"
 
@@ -57,7 +53,7 @@ class Breaker(HttpFilter[Config]):
     async def on_request_headers(self, request: Request) -> Outcome:
         """Let the request go where it was sent, or to a fallback, or nowhere."""
         headers, config = request.headers, self.config
-        target = config.directory.chosen(headers.get(PROVIDER), headers.get(MODEL))
+        target = config.directory.chosen(headers.get(signals.PROVIDER), headers.get(signals.MODEL))
         if target is None:
             target = config.directory.at_cluster(self.properties.cluster_name)
             if target is None:
@@ -69,7 +65,7 @@ class Breaker(HttpFilter[Config]):
             self._send(target, ruling.permit, now_s)
             return CONTINUE
         denied = [Denied(target, ruling)]
-        for other in config.directory.fallbacks(headers.get(FALLBACKS)):
+        for other in config.directory.fallbacks(headers.get(signals.FALLBACKS)):
             ruling = self.plugin.ask(other, now_s, config)
             if ruling.permit is not None:
                 self.plugin.count("moved")
@@ -96,7 +92,7 @@ class Breaker(HttpFilter[Config]):
             return CONTINUE
         if target.model is not None:
             # Whatever the provider says itself: others find the price by this.
-            headers.update({MODEL: target.model.name, PROVIDER: target.provider})
+            headers.update({signals.MODEL: target.model.name, signals.PROVIDER: target.provider})
         if self._handed_over:
             return CONTINUE  # The filter of the attempt looks at it.
         self._watch.answered(response.status, headers)
@@ -154,10 +150,10 @@ class Breaker(HttpFilter[Config]):
                 request.body.replace(changed)
             request.headers.update(
                 {
-                    MODEL: model.name,
-                    PROVIDER: model.provider,
-                    CLUSTER: model.cluster,
-                    HIGRESS_MODEL: model.name,
+                    signals.MODEL: model.name,
+                    signals.PROVIDER: model.provider,
+                    signals.CLUSTER: model.cluster,
+                    signals.HIGRESS_MODEL: model.name,
                 }
             )
         self._watch.sent_s = self.now()

@@ -134,8 +134,7 @@ class ThresholdTuner(HttpFilter[Config]):
         config = self.config
         given = dict(reversed(request.headers.items()))  # Of several values the first.
         if not config.trust_signals:
-            for name in signals.forgeable(request.headers.starting_with(*signals.FORGEABLE_BEGINNINGS)):
-                del request.headers[name]
+            signals.remove_forgeable(request.headers)
         method, path = given.get(":method", ""), given.get(":path", "")
         if not wants_body(method, path, given, trust_signals=config.trust_signals):
             return CONTINUE

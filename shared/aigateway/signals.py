@@ -7,7 +7,7 @@ except the controls, which are the client's to send.
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from .chat import Need
 
@@ -43,6 +43,7 @@ __all__ = [
     "encode_share",
     "encode_text",
     "forgeable",
+    "remove_forgeable",
 ]
 
 COMPLEXITY: Final = "x-ai-complexity"
@@ -122,6 +123,22 @@ def forgeable(names: Iterable[str]) -> list[str]:
         for name in names
         if ((lower := name.lower()).startswith(_PREFIX) and lower not in CONTROLS) or lower in _ALSO_SIGNALS
     ]
+
+
+class RequestHeaders(Protocol):
+    """Headers as filters have them, as far as removing signals is concerned."""
+
+    def starting_with(self, *beginnings: str) -> Iterable[str]:
+        """Give the names that start so."""
+
+    def __delitem__(self, name: str) -> None:
+        """Remove a header."""
+
+
+def remove_forgeable(headers: RequestHeaders) -> None:
+    """Remove from a request what only plugins may set, for a plugin that believes no signals."""
+    for name in forgeable(headers.starting_with(*FORGEABLE_BEGINNINGS)):
+        del headers[name]
 
 
 def encode_share(value: float) -> str:

@@ -53,3 +53,13 @@ def probe_module(request: pytest.FixtureRequest) -> Path:
     cache = module.parents[1] / ".wasmbuild"
     assert wasmbuild([str(source), "-o", str(module), "--cache", str(cache)]) == 0
     return module
+
+
+@pytest.fixture(scope="session")
+def router_module(request: pytest.FixtureRequest) -> Path:
+    """A module of the classifier, the router, and a filter that plays the plugins around them."""
+    module = request.config.rootpath / "build" / "tests" / "router.wasm"
+    player = Path(__file__).parent / "filters" / "knowledge_filter.py"
+    plugins = ["ai_nexus_classifier", "ai_cost_optimal_router", str(player)]
+    assert wasmbuild([*plugins, "-o", str(module), "--cache", str(module.parents[1] / ".wasmbuild")]) == 0
+    return module

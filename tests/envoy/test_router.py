@@ -33,12 +33,10 @@ from aigateway.health import (
 )
 from nexus.controls import SeenRequest
 from nexus.testing import RunningGateway, describe_gateway, running_gateway
-from wasmbuild.__main__ import main as wasmbuild
 
 Value = TypeVar("Value")
 
 CHAT = "/v1/chat/completions"
-FILTER = Path(__file__).parent / "filters" / "knowledge_filter.py"
 ROUTER = "ai-cost-optimal-router"
 CLASSIFIER = "ai-nexus-classifier"
 PROVIDERS = ("openai", "anthropic", "google", "moonshot")
@@ -62,16 +60,6 @@ CONFIG: Mapping[str, object] = {
     "weighted": {"weights": [{"models": ["gpt-4.1-mini"], "weight": 3}, {"models": ["kimi"], "weight": 1}]},
 }
 """One configuration for nearly everything: consumers with policies of their own stand for constraints."""
-
-
-@pytest.fixture(scope="session")
-def router_module(request: pytest.FixtureRequest) -> Path:
-    """A module of the classifier, the router, and a filter that plays the plugins around them."""
-    module = request.config.rootpath / "build" / "tests" / "router.wasm"
-    cache = module.parents[1] / ".wasmbuild"
-    plugins = ["ai_nexus_classifier", "ai_cost_optimal_router", str(FILTER)]
-    assert wasmbuild([*plugins, "-o", str(module), "--cache", str(cache)]) == 0
-    return module
 
 
 @pytest.fixture(scope="session")

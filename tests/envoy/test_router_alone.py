@@ -13,12 +13,10 @@ import requests
 from ai_cost_optimal_router.learning import Learnt, lessons_of
 from nexus.controls import SeenRequest
 from nexus.testing import RunningGateway, running_gateway
-from wasmbuild.__main__ import main as wasmbuild
 
 Value = TypeVar("Value")
 
 CHAT = "/v1/chat/completions"
-FILTER = Path(__file__).parent / "filters" / "knowledge_filter.py"
 ROUTER = "ai-cost-optimal-router"
 LEARN_ALL: Mapping[str, object] = {
     "trust_signals": False,
@@ -29,17 +27,8 @@ LEARN_ALL: Mapping[str, object] = {
 
 
 @pytest.fixture(scope="session")
-def module_with_router(request: pytest.FixtureRequest) -> Path:
-    module = request.config.rootpath / "build" / "tests" / "router.wasm"
-    cache = module.parents[1] / ".wasmbuild"
-    plugins = ["ai_nexus_classifier", "ai_cost_optimal_router", str(FILTER)]
-    assert wasmbuild([*plugins, "-o", str(module), "--cache", str(cache)]) == 0
-    return module
-
-
-@pytest.fixture(scope="session")
-def shared_gateway_of_router(module_with_router: Path) -> Iterator[RunningGateway]:
-    with started(module_with_router, LEARN_ALL) as running:
+def shared_gateway_of_router(router_module: Path) -> Iterator[RunningGateway]:
+    with started(router_module, LEARN_ALL) as running:
         yield running
 
 
@@ -216,7 +205,7 @@ def test_what_cannot_be_read_is_refused(
 
 
 def test_requests_are_refused_rather_than_answered_badly_when_so_configured(
-    module_with_router: Path,
+    router_module: Path,
 ) -> None:
     config = {
         "on_infeasible": "refuse",
@@ -230,7 +219,7 @@ def test_requests_are_refused_rather_than_answered_badly_when_so_configured(
             }
         ],
     }
-    with started(module_with_router, config) as gateway:
+    with started(router_module, config) as gateway:
         nothing_good_enough = post(gateway, chat(), x_mse_consumer="picky")
         named = post(gateway, chat(model="gpt-5.5"))
         ruled = post(gateway, chat(model="kimi"), host="api.example.com")

@@ -17,7 +17,7 @@ from ai_budget_guard.ledger import Allowance, Ledger, Overdrawn
 from ai_budget_guard.slots import every_account
 from aigateway.windows import TOTAL
 from nexus.load import Expectation, http_request, run_load
-from nexus.measuring import Subject, _subject, _upstream, prompt_bodies
+from nexus.measuring import Subject, prompt_bodies, running_subject, running_upstream
 from wasmbuild.__main__ import main as wasmbuild
 
 _CHAT = "/v1/chat/completions"
@@ -91,9 +91,9 @@ def show_cost(points: Points, module: Path) -> None:
         return result.percentile_ms(50)
 
     with (
-        _upstream() as upstream,
-        _subject("without the guard", upstream, {}, module) as without,
-        _subject("with the guard", upstream, {"ai-budget-guard": config}, module) as guarded,
+        running_upstream() as upstream,
+        running_subject("without the guard", upstream, {}, module) as without,
+        running_subject("with the guard", upstream, {"ai-budget-guard": config}, module) as guarded,
     ):
         for connections in (1, 8, 64):
             with points.point(f"local ledger, {connections} connections: time added") as point:
