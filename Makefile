@@ -10,7 +10,7 @@ EXAMPLES := $(foreach name,add_header rewrite_body rate_limit,examples/$(name)/$
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build contents run test test-unit test-module test-conformance test-envoy check format lock bench \
+.PHONY: help setup servers build contents run test test-unit test-module test-conformance test-envoy check format lock bench \
 	prove-gateway prove-conformance prove-router prove-budget prove-failover prove-threshold \
 	catalog clean
 
@@ -44,8 +44,13 @@ catalog: setup ## Import models and prices (MODELS="gpt-5 anthropic"; without, t
 
 test: check test-unit test-module test-conformance test-envoy ## Run everything: checks, units, the module, real Envoy
 
-test-unit: setup ## Run the tests that need neither module nor proxy, in seconds
-	$(RUN) -m pytest tests/aigateway tests/plugins tests/proxywasm tests/nexus tests/routerlab tests/wasmbuild examples
+servers: ## Install redis-server and webdis, which some tests start, from Debian's packages
+	@which redis-server webdis >/dev/null \
+	|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server webdis >/dev/null; } \
+	|| { echo "The tests need redis-server and webdis. Install them, as root for example with apt-get." >&2; exit 1; }
+
+test-unit: setup servers ## Run the tests that need neither module nor proxy, in seconds
+	$(RUN) -m pytest -n auto tests/aigateway tests/plugins tests/proxywasm tests/nexus tests/routerlab tests/wasmbuild examples
 
 test-module: build ## Run whole builds, the emulator, modules of other SDKs, the examples on three hosts
 	@$(RUN) -m wasmbuild $(EXAMPLES) -o build/examples.wasm --cache build/.wasmbuild
@@ -56,7 +61,7 @@ test-conformance: build ## Compare the emulator with Envoy: the same scenarios o
 	$(RUN) -m tests.conformance
 	$(RUN) -m pytest tests/conformance
 
-test-envoy: build ## Run the gateway's tests against a real Envoy
+test-envoy: build servers ## Run the gateway's tests against a real Envoy
 	$(RUN) -m pytest tests/envoy
 
 check: setup ## Check format, lint, types and import contracts
@@ -79,7 +84,7 @@ prove-conformance: build ## Show that the emulator tells the truth, as issue 3 a
 prove-router: build ## Show that the router does what issue 4 asks (DATA=path of the data sets)
 	$(RUN) tests/prove/router.py --data $(DATA)
 
-prove-budget: build ## Show that caps hold, as issue 5 asks of the embedded ledger
+prove-budget: build servers ## Show that caps hold, as issue 5 asks of both ledgers
 	$(RUN) tests/prove/budget.py
 
 prove-failover: build ## Show what faults of providers callers do not see, as issue 6 asks

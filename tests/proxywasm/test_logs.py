@@ -123,7 +123,10 @@ def test_other_languages_are_left_alone() -> None:
 
 
 def test_text_that_no_encoding_takes_is_escaped() -> None:
-    assert logged("%s", "\udcff") == r"[plugin-under-test] \udcff"
+    with pytest.MonkeyPatch.context() as patch:
+        # Of pytest's own handlers none could hand it from one process to another.
+        patch.setattr(logging.getLogger(), "handlers", [_handler])
+        assert logged("%s", "\udcff") == r"[plugin-under-test] \udcff"
 
 
 def test_an_endless_message_is_cut() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_cost_optimal_router import Choice, Config, Knowledge, RefusedError, Router, Situation
@@ -43,7 +43,6 @@ def taken(choice: Choice) -> Iterator[Model]:
 
 
 @pytest.mark.parametrize("strategy", STATELESS)
-@settings(max_examples=60, deadline=None)
 @given(seed=seeds, size=sizes)
 def test_the_shortlist_chooses_as_looking_at_everything_does(strategy: str, seed: int, size: int) -> None:
     of = world(seed, size=size)
