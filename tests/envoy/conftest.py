@@ -63,3 +63,13 @@ def router_module(request: pytest.FixtureRequest) -> Path:
     plugins = ["ai_nexus_classifier", "ai_cost_optimal_router", str(player)]
     assert wasmbuild([*plugins, "-o", str(module), "--cache", str(module.parents[1] / ".wasmbuild")]) == 0
     return module
+
+
+@pytest.fixture(scope="session")
+def budget_module(request: pytest.FixtureRequest) -> Path:
+    """A module of the guard, what stands around it, and a filter that shows the ledger."""
+    module = request.config.rootpath / "build" / "tests" / "budget.wasm"
+    plugins = ["ai_budget_guard", "ai_cost_optimal_router", "ai_provider_circuit_breaker"]
+    plugins.append(str(Path(__file__).parent / "filters" / "ledger_filter.py"))
+    assert wasmbuild([*plugins, "-o", str(module), "--cache", str(module.parents[1] / ".wasmbuild")]) == 0
+    return module

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,9 +16,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from ai_budget_guard.accounts import Account
-from ai_budget_guard.slots import closed_nano_usd, every_account
-from aigateway.catalog import DEFAULT_CATALOG
 from aigateway.money import usd
 from aigateway.tokens import estimate_tokens
 from aigateway.usage import Usage
@@ -27,53 +24,13 @@ from nexus.load import http_request, run_load
 from nexus.providers import count_tokens
 from nexus.providers._answers import compose
 from nexus.testing import RunningGateway, describe_plugin, running_gateway
-from wasmbuild.__main__ import main as wasmbuild
 
-GUARD = "ai-budget-guard"
+from .ledgers import accounts, chain, charged, lifetime, metric, price
+
 BREAKER = "ai-provider-circuit-breaker"
-METRICS = "wasmcustom.ai_budget_guard"
 CHAT = "/v1/chat/completions"
-FILTER = Path(__file__).parent / "filters" / "ledger_filter.py"
-SLOTS = 8
 QUESTION = "Is it going to rain?"
 QUESTION_TOKENS = count_tokens(QUESTION)
-
-
-@pytest.fixture(scope="session")
-def budget_module(request: pytest.FixtureRequest) -> Path:
-    """A module of the guard, the breaker, and a filter that shows the ledger."""
-    module = request.config.rootpath / "build" / "tests" / "budget.wasm"
-    cache = module.parents[1] / ".wasmbuild"
-    plugins = ["ai_budget_guard", "ai_provider_circuit_breaker", str(FILTER)]
-    assert wasmbuild([*plugins, "-o", str(module), "--cache", str(cache)]) == 0
-    return module
-
-
-def chain(limits: list[dict[str, object]], **more: object) -> dict[str, Mapping[str, object]]:
-    config = {"limits": limits, "slots": SLOTS, "prompt_margin_percent": 0} | more
-    return {"ledger": {"slots": SLOTS}, GUARD: config}
-
-
-def accounts(gateway: RunningGateway, limit: str = "each") -> dict[str, Account]:
-    answer = requests.get(f"{gateway.base_url}/__ledger/{limit}", timeout=10)
-    return dict(account for slot in answer.content.split(b"\0") for account in every_account(slot or None))
-
-
-def lifetime(gateway: RunningGateway, limit: str) -> int:
-    """Return everything that was ever charged under a limit."""
-    slots = requests.get(f"{gateway.base_url}/__ledger/{limit}", timeout=10).content.split(b"\0")
-    opened = (account for slot in slots for _, account in every_account(slot or None))
-    return sum(map(closed_nano_usd, slots)) + sum(account.lifetime_nano_usd for account in opened)
-
-
-def price(model: str, usage: Usage) -> int:
-    found = DEFAULT_CATALOG.find(model)
-    assert found is not None
-    return found.prices.cost(usage)
-
-
-def metric(gateway: RunningGateway, name: str) -> int:
-    return gateway.admin.stats(f"{METRICS}.{name}").get(f"{METRICS}.{name}", 0)
 
 
 # A cap that pays for exactly so many requests
@@ -206,19 +163,6 @@ def disturb(gateway: RunningGateway, over: threading.Event) -> None:
         control.set_fault(**(dice.choice(FAULTS) | {"rate": 0.5} if dice.random() < 0.6 else {}))
     for control in gateway.providers.values():
         control.set_fault()
-
-
-def charged(gateway: RunningGateway) -> dict[str, dict[str, object]]:
-    """Return what the guard says that it charged, by the id of the request; nothing if it never reserved."""
-    found: dict[str, dict[str, object]] = {}
-    for line in gateway.logs:
-        _, mark, rest = line.partition("charged test_id=")
-        if mark:
-            test_id, _, record = rest.partition(" record=")
-            text = record[: record.rfind("}") + 1]
-            assert test_id not in found, f"{test_id} was settled twice"
-            found[test_id] = json.loads(text) if text else {}
-    return found
 
 
 def possible_charges(seen: SeenRequest, provider: str, sent: Sent) -> range | set[int]:
