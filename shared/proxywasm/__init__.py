@@ -13,6 +13,7 @@ HTTP stream, inside a proxy such as Envoy or Higress. A whole module is imported
 without files and network: what a filter needs of the outside it asks the proxy for.
 """
 
+from ._resp import RedisValue
 from .callouts import CallResponse
 from .errors import (
     BadArgumentError,
@@ -25,6 +26,7 @@ from .errors import (
     NotFoundError,
     PropertyTypeError,
     ProxyWasmError,
+    RedisError,
     SharedDataContentionError,
     UnsupportedError,
     UsageError,
@@ -66,6 +68,8 @@ __all__ = [
     "Properties",
     "PropertyTypeError",
     "ProxyWasmError",
+    "RedisError",
+    "RedisValue",
     "Reply",
     "Request",
     "Response",

@@ -81,6 +81,8 @@ class BufferType(IntEnum):
     VM_CONFIGURATION = 6
     PLUGIN_CONFIGURATION = 7
     FOREIGN_FUNCTION_ARGUMENTS = 8
+    REDIS_ANSWER = 9
+    """Of Higress, not of the ABI."""
 
 
 class StreamType(IntEnum):

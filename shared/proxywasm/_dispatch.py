@@ -20,6 +20,7 @@ from .callouts import received_body, received_failure, received_grpc_failure, re
 from .filters import PluginDefinition, registered_definitions
 from .http import REQUEST, RESPONSE, Side
 from .logs import current
+from .redis import RedisHost, received_answer
 
 __all__ = ["Dispatcher"]
 
@@ -39,10 +40,11 @@ class Dispatcher:
         self,
         host: Host,
         *,
+        redis: RedisHost | None = None,
         plugins: Mapping[str, PluginDefinition] | None = None,
         owns_process: bool = False,
     ) -> None:
-        self._vm = Vm(host)
+        self._vm = Vm(host, redis)
         self._definitions = registered_definitions() if plugins is None else plugins
         self._owns_process = owns_process
         self._roots: dict[int, Root] = {}
@@ -237,6 +239,20 @@ class Dispatcher:
             return
         root, task, cluster = waiting
         self._go_on(root, task, None, received_grpc_failure(self._vm.host, cluster, grpc_status))
+
+    def on_redis_call_response(self, context: int, token: int, status: int, size: int) -> None:
+        """Hand the answer of Redis to the task that waits for it (Higress only)."""
+        waiting = self._waiting_for(context, token)
+        if waiting is None:
+            return
+        root, task, cluster = waiting
+        answer: object = None
+        failure: Exception | None = None
+        try:
+            answer = received_answer(self._vm.host, cluster, status, size)
+        except Exception as error:
+            failure = error
+        self._go_on(root, task, answer, failure)
 
     # How
 

@@ -10,10 +10,15 @@ import warnings
 
 from wit_world.imports import host
 
+try:
+    from wit_world.imports import higress
+except ImportError:  # The module is being built for any host.
+    higress = None
+
 from ._dispatch import Dispatcher
 from .logs import show_unraisable, show_warning
 
-__all__ = ["Guest"]
+__all__ = ["Guest", "HigressGuest"]
 
 # A record of the VM needs neither: there is one thread and one process, and asking for them costs time.
 logging.logThreads = False
@@ -24,7 +29,7 @@ logging.logMultiprocessing = False
 warnings.showwarning = show_warning
 sys.unraisablehook = show_unraisable
 
-_dispatcher = Dispatcher(host, owns_process=True)
+_dispatcher = Dispatcher(host, redis=higress, owns_process=True)
 
 
 class Guest:
@@ -53,3 +58,9 @@ class Guest:
     on_done = _dispatcher.on_done
     on_log = _dispatcher.on_log
     on_delete = _dispatcher.on_delete
+
+
+class HigressGuest:
+    """The interface of what only Higress calls; not exported by a module for any host."""
+
+    on_redis_call_response = _dispatcher.on_redis_call_response

@@ -9,6 +9,7 @@ from ._host import Host
 from .logs import VmLog
 from .metrics import Metrics
 from .properties import Properties
+from .redis import Redis, RedisHost
 from .shared_data import SharedData
 
 __all__ = ["Vm"]
@@ -17,14 +18,15 @@ __all__ = ["Vm"]
 class Vm:
     """A host, and what is kept once per VM."""
 
-    __slots__ = ("context", "host", "log", "metrics", "properties", "shared", "started")
+    __slots__ = ("context", "host", "log", "metrics", "properties", "redis", "shared", "started")
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, redis: RedisHost | None = None) -> None:
         self.host = host
         self.log = VmLog(host)
         self.metrics = Metrics(host)
         self.properties = Properties(host)
         self.shared = SharedData(host)
+        self.redis = Redis(redis)
         self.context = 0
         """The effective context: the one that host calls act on."""
         self.started = False

@@ -49,7 +49,7 @@ def start_http_call(
         encode_pairs(pairs),
         body,
         encode_pairs(encoded_headers(trailers)),
-        _milliseconds(timeout_s),
+        timeout_milliseconds(timeout_s),
     )
     if status == Status.BAD_ARGUMENT:
         raise CalloutError(cluster, "refused: the proxy has no such cluster, or method or path is empty")
@@ -75,7 +75,7 @@ def start_grpc_call(
         method.encode(),
         encode_pairs(encoded_headers(metadata)),
         message,
-        _milliseconds(timeout_s),
+        timeout_milliseconds(timeout_s),
     )
     if status == Status.INTERNAL_FAILURE:
         raise CalloutError(cluster, "refused: the proxy has no such cluster, or no endpoint in it")
@@ -144,7 +144,8 @@ def _field_1(value: bytes) -> bytes:
     return bytes(varint) + value
 
 
-def _milliseconds(timeout_s: float) -> int:
+def timeout_milliseconds(timeout_s: float) -> int:
+    """Convert a timeout to what hosts take. Raises `UsageError` if it is none."""
     if not 0 < timeout_s <= _LONGEST_TIMEOUT_S or math.isnan(timeout_s):
         raise UsageError("a callout needs a timeout above 0 seconds")
     return max(1, round(timeout_s * 1000))  # 0 would mean that there is none.

@@ -7,6 +7,7 @@
     │   │   └── HeadersUnavailableError   headers read or changed when the host does not hold them
     │   └── UnsupportedError          ... because this host does not have it
     ├── CalloutError                  a callout got no response: .cluster
+    ├── RedisError                    Redis answered with an error: .code, .message
     ├── SharedDataContentionError     others kept changing a key: .key
     ├── BodyUnavailableError          a body was asked for that has not been kept
     ├── InvalidHeaderError            a header that no host may be given
@@ -17,7 +18,8 @@
 Absence is not an error: a header, property or key that is not there is None, and a compare-and-set that came
 too late is False.
 
-The messages of all of these may be logged: none contains a header value, a body, or shared data.
+The messages of all of these may be logged: none contains a header value, a body, or shared data. What Redis
+said of an error may quote a key or a value, so it is in an attribute only.
 """
 
 from collections.abc import Sequence
@@ -36,6 +38,7 @@ __all__ = [
     "NotFoundError",
     "PropertyTypeError",
     "ProxyWasmError",
+    "RedisError",
     "SharedDataContentionError",
     "UnsupportedError",
     "UsageError",
@@ -86,6 +89,16 @@ class CalloutError(ProxyWasmError):
         self.cluster = cluster
         self.reason = reason
         super().__init__(f"callout to {cluster!r}: {reason}")
+
+
+class RedisError(ProxyWasmError):
+    """Redis answered with an error: *message* is what it said, `code` its first word, such as NOSCRIPT."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        word = message.partition(" ")[0]
+        self.code = word if word.isascii() and word.isalpha() and word.isupper() else "ERR"
+        super().__init__(f"Redis answered with the error {self.code}")
 
 
 class SharedDataContentionError(ProxyWasmError):

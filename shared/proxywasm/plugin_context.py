@@ -5,9 +5,10 @@ VM (one per worker thread)
     └── HttpFilter  one per stream
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ._resp import RedisValue
 from ._vm import Vm
 from .callouts import CallResponse, start_grpc_call, start_http_call
 from .errors import UsageError, host_error
@@ -108,6 +109,31 @@ class HostAccess:
             message=message,
             metadata=metadata,
             timeout_s=timeout_s,
+        )
+
+    @property
+    def has_redis(self) -> bool:
+        """Whether `redis_call` works: in the module that is built for Higress. Without, refuse what needs it."""
+        return self._vm.redis.is_available
+
+    async def redis_call(
+        self,
+        cluster: str,
+        command: Sequence[bytes | str | int],
+        *,
+        timeout_s: float = 1.0,
+        username: str = "",
+        password: str = "",
+    ) -> RedisValue:
+        """Send a command such as `["INCRBY", "spent", 3]` to the Redis of *cluster* and wait for the answer.
+
+        Timeout, user, password and the options that may stand behind a `?` in *cluster* (`db=1`) are those of
+        the worker's connection: all callers of a cluster should give the same. Raises `CalloutError` if there
+        is no such cluster, or no answer came (the command may have been executed all the same), `RedisError`
+        if the answer is an error, `UsageError` where Redis cannot be called: see `has_redis`.
+        """
+        return await self._vm.redis.call(
+            cluster, command, timeout_s=timeout_s, username=username, password=password
         )
 
     def shared_queue(self, name: str) -> SharedQueue:
