@@ -86,6 +86,12 @@ class Child:
                 self._process.wait()
         self._reader.join(_GRACE_S)
 
+    def kill(self) -> None:
+        """End the process as a crash would, by SIGKILL, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(_GRACE_S)
+
     def _read(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as output:
