@@ -146,6 +146,17 @@ class Stream:
             raise host_error(call, status)
         self.answered = True
 
+    def end(self, reply: Reply) -> None:
+        """Answer the caller from outside the callbacks of this stream."""
+        vm = self.root.vm
+        current = vm.context
+        vm.act_on(self.context_id)
+        try:
+            self.reply(reply)
+        finally:
+            vm.act_on(current)
+        self.cancel_tasks()
+
     def fail(self, where: str, error: BaseException, current: Flow | None) -> int:
         """Log what a callback raised, and go on without the filter as `on_error` says.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeVa
 from ._vm import Vm
 from .errors import UsageError
 from .http import Request, Response
-from .outcomes import CONTINUE, Outcome
+from .outcomes import CONTINUE, Outcome, Reply
 from .plugin_context import HostAccess, PluginContext
 
 if TYPE_CHECKING:
@@ -113,6 +113,14 @@ class HttpFilter(HostAccess, Generic[Config]):
         """Continue a response that a callback has paused with `PAUSE`, from elsewhere."""
         if self._stream.response_flow is not None:
             self._stream.response_flow.resume()
+
+    def end(self, reply: Reply) -> None:
+        """End the stream with *reply*, from elsewhere: what a callback of it returns as an outcome.
+
+        Nothing of the request or response is delivered any more. If response headers have already left the
+        stream is reset instead.
+        """
+        self._stream.end(reply)
 
     def clear_route_cache(self) -> None:
         """Have the route chosen anew.

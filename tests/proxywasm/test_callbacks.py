@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxywasm import CONTINUE, PAUSE, HttpFilter, Outcome, PluginContext, Request, Response
+from proxywasm import CONTINUE, PAUSE, HttpFilter, Outcome, PluginContext, Reply, Request, Response
 from proxywasm._abi import HeadersAction, MapType
 
 from .worker import ROOT, StreamDriver, Worker, definition
@@ -323,6 +323,40 @@ def test_a_paused_stream_is_resumed_from_elsewhere() -> None:
 
     assert worker.host.continued == [(stream.context, 0)]
     assert worker.host.effective == ROOT
+    assert worker.host.shared[b"ticked"][0] == b"in %d" % ROOT
+    assert worker.host.errors() == []
+
+
+def test_a_stream_is_ended_from_elsewhere() -> None:
+    class Clock(PluginContext[object]):
+        running: "list[Waits]"
+
+        def __init__(self) -> None:
+            self.running = []
+
+        def on_tick(self) -> None:
+            for one in self.running:
+                one.end(Reply(504, details="too_late"))
+            self.shared.set("ticked", b"in %d" % self._vm.context)
+
+    class Waits(HttpFilter[object]):
+        plugin: Clock
+
+        async def on_request_headers(self, request: Request) -> Outcome:
+            self.plugin.running.append(self)
+            await request.body.read()
+            raise AssertionError("nothing more is delivered")
+
+    worker = Worker(definition(Waits, context=Clock))
+    stream = worker.stream()
+    stream.request_headers()
+    worker.tick()
+    ticked_in = worker.host.effective
+    stream.request_body(b"late", end=True)
+
+    [reply] = worker.host.local_responses
+    assert (reply.context, reply.status, reply.details) == (stream.context, 504, b"too_late")
+    assert ticked_in == ROOT
     assert worker.host.shared[b"ticked"][0] == b"in %d" % ROOT
     assert worker.host.errors() == []
 
