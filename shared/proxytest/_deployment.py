@@ -25,6 +25,9 @@ class Setup:
     grpc_clusters: set[str] = field(default_factory=set)
     """Those that serve gRPC: they are spoken to in HTTP/2, and by nothing but gRPC callouts."""
 
+    redis_endpoints: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Clusters that are a Redis, and its host and port."""
+
     profile: Profile = ENVOY
     worker_count: int = 1
     buffer_limit: int = BUFFER_LIMIT

@@ -37,6 +37,7 @@ class EmulatedDeployment:
         for name, has_endpoints in setup.clusters.items():
             if name not in self.process.clusters:
                 self.process.clusters[name] = Cluster(name, has_endpoints, self._arrive, self._serve_grpc)
+        self.process.redis.endpoints.update(setup.redis_endpoints)
         for plugin in setup.plugins[len(self.process.plugins) :]:
             self.process.add_plugin(plugin)
 
@@ -79,7 +80,8 @@ class EmulatedDeployment:
         return list(self.process.logs)
 
     def close(self) -> None:
-        """Nothing to take down: the proxy is an object."""
+        """End what is outside: the proxy is an object."""
+        self.process.redis.close()
 
 
 @dataclass(slots=True, eq=False)

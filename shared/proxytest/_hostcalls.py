@@ -323,18 +323,6 @@ class HostCalls:
             return Status.OK, 0, b""
         return Status.OK, root.status_code, root.status_message
 
-    # Higress's calls to Redis
-
-    @_hostcall()
-    def redis_init(self, cluster: bytes, username: bytes, password: bytes, timeout_ms: int) -> int:
-        """Get a connection to a Redis ready (proxy_redis_init)."""
-        return self._vm.process.redis.init(cluster.decode("utf-8", "replace"))
-
-    @_hostcall(0)
-    def redis_call(self, cluster: bytes, query: bytes) -> tuple[int, int]:
-        """Send a query in Redis's own encoding (proxy_redis_call)."""
-        return self._vm.process.redis.call(self._root, cluster.decode("utf-8", "replace"), query)
-
     # Shared data and queues
 
     @_hostcall(b"", 0)
@@ -430,3 +418,23 @@ class HostCalls:
         """Tell the VM's environment as NUL-terminated `NAME=value` entries; in wasm, WASI does that."""
         entries = (f"{name}={value}".encode() + b"\0" for name, value in self._vm.spec.environment)
         return Status.OK, b"".join(entries)
+
+
+class HigressHostCalls(HostCalls):
+    """What one VM can ask of Higress."""
+
+    @_hostcall()
+    def redis_init(self, cluster: bytes, username: bytes, password: bytes, timeout_ms: int) -> int:
+        """Say how a Redis is to be spoken to (proxy_redis_init)."""
+        return self._vm.process.redis.init(
+            self._root,
+            cluster=cluster.decode("utf-8", "replace"),
+            username=username.decode("utf-8", "replace"),
+            password=password.decode("utf-8", "replace"),
+            timeout_ms=timeout_ms,
+        )
+
+    @_hostcall(0)
+    def redis_call(self, cluster: bytes, query: bytes) -> tuple[int, int]:
+        """Send a query in Redis's own encoding (proxy_redis_call)."""
+        return self._vm.process.redis.call(self._root, cluster.decode("utf-8", "replace"), query)

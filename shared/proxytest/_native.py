@@ -9,21 +9,25 @@ from proxywasm import registered_plugins
 from proxywasm._dispatch import Dispatcher
 
 from ._errors import Trap
-from ._hostcalls import HostCalls
+from ._hostcalls import HigressHostCalls, HostCalls
 from ._profile import ENVOY, HIGRESS_ABI, Profile
 
 _CALLBACKS = frozenset(name for name in vars(Dispatcher) if name.startswith("on_"))
-_HIGRESS_CALLBACKS = frozenset({"on_redis_call_response"})
 
 
 class Callbacks(Protocol):
     """Whatever has methods named like the exports of a guest, less the `proxy_`."""
 
 
+def _dispatcher(host: HostCalls) -> Dispatcher:
+    """Make the SDK as it is in a module for any host, or in one for Higress."""
+    return Dispatcher(host, redis=host if isinstance(host, HigressHostCalls) else None)
+
+
 class NativeModule:
     """Guests made by a function; by default the SDK's dispatcher over every imported plugin."""
 
-    def __init__(self, make: Callable[[HostCalls], Callbacks] = Dispatcher) -> None:
+    def __init__(self, make: Callable[[HostCalls], Callbacks] = _dispatcher) -> None:
         self._make = make
 
     def start(self, host: HostCalls, profile: Profile, environment: Mapping[str, str]) -> "NativeGuest":
@@ -41,7 +45,7 @@ class NativeGuest:
 
     def exports(self, name: str) -> bool:
         """Tell whether the object has a callback."""
-        return name in _CALLBACKS | _HIGRESS_CALLBACKS and hasattr(self._callbacks, name)
+        return name in _CALLBACKS and hasattr(self._callbacks, name)
 
     def call(self, name: str, *arguments: int) -> int:
         """Run a callback; an exception that leaves Python ends a VM, and so it does here."""

@@ -79,7 +79,7 @@ HIGRESS_ENV: dict[str, Signature] = {
 }
 """What Higress adds."""
 
-WRITES_OUTPUTS_ON_FAILURE = frozenset({"http_call"})
+WRITES_OUTPUTS_ON_FAILURE = frozenset({"http_call", "redis_call"})
 """Functions that write their outputs whatever the status: the token is set to 0 before the call is tried."""
 
 MAY_LACK_RESULT_POINTERS = frozenset({"call_foreign_function"})

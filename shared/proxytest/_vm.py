@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ._errors import Trap
-from ._hostcalls import HostCalls
+from ._hostcalls import HigressHostCalls, HostCalls
 from ._metrics import MetricTable
 from ._profile import HIGRESS_ABI, Profile
 
@@ -96,7 +96,7 @@ class Vm:
     def __post_init__(self) -> None:
         self.metrics = MetricTable(self.process.stats)
         self.started_ns = self.process.clock.now_ns
-        self.host = HostCalls(self)
+        self.host = (HigressHostCalls if self.process.profile.higress_calls else HostCalls)(self)
 
     def start(self) -> None:
         """Run the guest's start function; a trap there leaves a dead VM."""

@@ -200,6 +200,14 @@ class Gateway:
                 self._deployment.apply(self._setup)
         return self._servers[name]
 
+    def redis(self, cluster: str, host: str, port: int) -> None:
+        """Let a cluster be the Redis at *host* and *port*. Raises NotEmulatedError in an Envoy."""
+        if self.host == "envoy":
+            raise NotEmulatedError("Envoy has no calls to Redis: only Higress has, which is emulated")
+        self._setup.redis_endpoints[cluster] = (host, port)
+        if self._deployment is not None:
+            self._deployment.apply(self._setup)
+
     @property
     def upstream(self) -> Server:
         """The server that requests are routed to by default."""

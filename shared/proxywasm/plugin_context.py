@@ -113,7 +113,7 @@ class HostAccess:
 
     @property
     def has_redis(self) -> bool:
-        """Whether `redis_call` works: in the module that is built for Higress. Without, refuse what needs it."""
+        """Whether `redis_call` works: only in a module built for Higress. Refuse what needs it elsewhere."""
         return self._vm.redis.is_available
 
     async def redis_call(

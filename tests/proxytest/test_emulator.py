@@ -1,10 +1,10 @@
-"""What only the emulator can do: time, faults, workers, dying VMs, Redis."""
+"""What only the emulator can do: time, faults, workers, dying VMs."""
 
 from collections.abc import Callable
 
 import pytest
 
-from proxytest import HIGRESS, FailurePolicy, Gateway, NativeModule, Status, UnsafeForHostError
+from proxytest import FailurePolicy, Gateway, NativeModule, Status, UnsafeForHostError
 from proxytest._hostcalls import HostCalls
 
 
@@ -16,9 +16,8 @@ class Guest:
             setattr(self, name, lambda *arguments, call=callback: call(host, *arguments))
 
 
-def _gateway(profile: object = None, **callbacks: Callable[..., int]) -> Gateway:
-    module = NativeModule(lambda host: Guest(host, callbacks))
-    return Gateway(module=module, profile=HIGRESS if profile is HIGRESS else Gateway().profile)
+def _gateway(**callbacks: Callable[..., int]) -> Gateway:
+    return Gateway(module=NativeModule(lambda host: Guest(host, callbacks)))
 
 
 def test_ticks_come_at_their_time_and_no_earlier() -> None:
@@ -147,24 +146,6 @@ def test_logging_at_the_level_off_would_take_envoy_down() -> None:
 
     with pytest.raises(UnsafeForHostError, match="level 6"):
         gateway.get("/")
-
-
-def test_redis_answers_in_a_callback_on_higress() -> None:
-    def ask(host: HostCalls, *_: int) -> int:
-        host.redis_init(b"redis?db=1", b"", b"", 100)
-        return 4 if host.redis_call(b"redis", b"*1\r\n$4\r\nPING\r\n")[0] == 0 else 0
-
-    def answered(host: HostCalls, *_: int) -> int:
-        return host.set_shared_data(b"redis", host.get_buffer_bytes(9, 0, 99)[1], 0)
-
-    gateway = _gateway(HIGRESS, on_request_headers=ask, on_redis_call_response=answered)
-    gateway.emulator.redis.servers["redis"] = lambda _: b"+PONG\r\n"
-    gateway.load("asker")
-
-    gateway.get("/")
-
-    assert gateway.shared_data["redis"] == b"+PONG\r\n"
-    assert gateway.emulator.redis.queries == [b"*1\r\n$4\r\nPING\r\n"]
 
 
 def test_the_order_of_callbacks_is_kept() -> None:
