@@ -12,7 +12,7 @@ from wasmbuild.toolchain import Toolchain
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "build" / ".wasmbuild"
-WORLD = wit.read(ROOT / "wasm-build" / "wit" / "proxy-wasm.wit")
+WORLD = wit.read(ROOT / "wasm-build" / "wit" / "proxy-wasm.wit", "plugin")
 FILTER = """
 from proxywasm import HttpFilter, plugin
 
@@ -83,7 +83,7 @@ def findings(text: str, subject: str) -> check.Finding:
     [
         (
             '(module (import "env" "proxy_redis_call" (func (param i32))))',
-            "env.proxy_redis_call is not provided by Envoy 1.32 and Higress",
+            "env.proxy_redis_call is not provided by both Envoy 1.32 and Higress",
         ),
         (
             '(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32))))',

@@ -29,8 +29,12 @@ GUEST = """
 class Host:
     """The module under test between a guest and a host that are both written down here."""
 
-    def __init__(self, wasi_functions: dict[str, tuple[list[str], list[str]]] | None = None) -> None:
-        self.world = wit.read(WIT)
+    def __init__(
+        self,
+        wasi_functions: dict[str, tuple[list[str], list[str]]] | None = None,
+        world: str = "plugin",
+    ) -> None:
+        self.world = wit.read(WIT, world)
         self.store = wasmtime.Store()
         self.calls: list[tuple[str, tuple[int, ...]]] = []
         linker = wasmtime.Linker(self.store.engine)
@@ -59,16 +63,17 @@ class Host:
 
     def _guest_functions(self) -> str:
         lines = []
-        for function in self.world.interfaces["guest"]:
-            params = " ".join(["(param i32)"] * len(function.params))
-            result = "(result i32) (i32.const 1)" if function.results else ""
-            name = f"{self.world.qualified('guest')}#{function.name}"
-            post = "(param i32)" if function.results else ""
-            lines.append(f'(func (export "{name}") {params} {result})')
-            lines.append(
-                f'(func (export "cabi_post_{name}") {post}'
-                " (global.set $posts (i32.add (global.get $posts) (i32.const 1))))"
-            )
+        for interface, functions in self.world.exports.items():
+            for function in functions:
+                params = " ".join(["(param i32)"] * len(function.params))
+                result = "(result i32) (i32.const 1)" if function.results else ""
+                name = f"{self.world.qualified(interface)}#{function.name}"
+                post = "(param i32)" if function.results else ""
+                lines.append(f'(func (export "{name}") {params} {result})')
+                lines.append(
+                    f'(func (export "cabi_post_{name}") {post}'
+                    " (global.set $posts (i32.add (global.get $posts) (i32.const 1))))"
+                )
         return "\n".join(lines)
 
     def _host_function(self, name: str, kind: wasmtime.FuncType) -> wasmtime.Func:
@@ -190,6 +195,17 @@ def test_every_callback_is_followed_by_its_post_return() -> None:
     host.call("proxy_on_log", 2)
 
     assert host.posts.value(host.store) == 2
+
+
+def test_the_world_for_higress_has_its_calls_and_the_other_has_not() -> None:
+    host = Host(world="higress-plugin")
+
+    host.call("host.redis-call", 9000, 3, 9500, 5, 100)
+    host.call("proxy_on_redis_call_response", 1, 7, 0, 0)
+
+    assert host.calls == [("proxy_redis_call", (9000, 3, 9500, 5, 104))]
+    assert host.posts.value(host.store) == 1
+    assert "proxy_redis_call" not in adapter.host_signatures(wit.read(WIT, "plugin"))
 
 
 def test_the_environment_comes_as_one_list() -> None:

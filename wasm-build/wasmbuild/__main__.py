@@ -11,6 +11,9 @@ from . import build, check, contents, plugins, wit
 from .errors import BuildError
 from .toolchain import Toolchain
 
+WORLDS = {"any": "plugin", "higress": "higress-plugin"}
+"""The world of the WIT file for each choice of host."""
+
 
 def _wit_path() -> Path:
     here = Path(__file__).parent
@@ -35,6 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     output = Path("build/ai-nexus.wasm")
     add("-o", "--output", type=Path, default=output, metavar="FILE", help="default: %(default)s")
     add(
+        "--host",
+        choices=sorted(WORLDS),
+        default="any",
+        help="any: Envoy and Higress; higress: Higress alone, with its calls to Redis (default: %(default)s)",
+    )
+    add(
         "--python-path",
         type=Path,
         action="append",
@@ -57,7 +66,7 @@ def _show(text: str) -> None:
 def _build(options: argparse.Namespace, cache: Path) -> None:
     start = time.monotonic()
     found = [plugins.find(given) for given in options.plugin]
-    builder = build.Builder(_wit_path(), cache, _show)
+    builder = build.Builder(_wit_path(), WORLDS[options.host], cache, _show)
     _show(f"{options.output}: {', '.join(plugin.module for plugin in found)}\n")
     built = builder.build(found, [*options.python_path, _sdk_root()], options.output, force=options.force)
     size = built.path.stat().st_size / 1_048_576
@@ -65,11 +74,11 @@ def _build(options: argparse.Namespace, cache: Path) -> None:
     print(f"{built.path}: {size:.2f} MiB, {done}")
 
 
-def _check(path: Path, cache: Path) -> bool:
+def _check(path: Path, world: wit.World, cache: Path) -> bool:
     toolchain = Toolchain(cache)
     if not toolchain.ready:
         toolchain.install()
-    findings = [*check.surface(path.read_bytes(), wit.read(_wit_path())), check.features(path, toolchain)]
+    findings = [*check.surface(path.read_bytes(), world), check.features(path, toolchain)]
     for finding in findings:
         print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject:<12} {finding.detail}")
     return all(finding.ok for finding in findings)
@@ -82,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cache = options.cache or (options.check or options.output).parent / ".wasmbuild"
     try:
         if options.check:
-            return 0 if _check(options.check, cache) else 1
+            world = wit.read(_wit_path(), WORLDS[options.host])
+            return 0 if _check(options.check, world, cache) else 1
         if options.contents:
             print(contents.table(options.contents.read_bytes()))
             return 0

@@ -109,7 +109,8 @@ def host_signatures(world: wit.World) -> dict[str, str]:
 
 def _abi_functions(world: wit.World) -> list[wit.Function]:
     """Return the host functions that the host itself has; the environment comes through WASI."""
-    return [function for function in world.interfaces["host"] if function.name != "get-environment"]
+    functions = [function for interface in world.imports.values() for function in interface]
+    return [function for function in functions if function.name != "get-environment"]
 
 
 def _guest_function(function: wit.Function, guest: str) -> tuple[str, str]:
@@ -144,10 +145,11 @@ def generate(world: wit.World, expected: dict[str, tuple[list[str], list[str]]])
         imported, lowered = _host_function(function)
         imports.append(imported)
         functions.append(lowered)
-    for function in world.interfaces["guest"]:
-        imported, export = _guest_function(function, world.qualified("guest"))
-        imports.append(imported)
-        functions.append(export)
+    for interface, lifted in world.exports.items():
+        for function in lifted:
+            imported, export = _guest_function(function, world.qualified(interface))
+            imports.append(imported)
+            functions.append(export)
     functions += [f'(func (export "{marker}"))' for marker in ABI_MARKERS]
     functions += [
         wasi.function(name, params, results) for name, (params, results) in sorted(expected.items())
@@ -157,5 +159,5 @@ def generate(world: wit.World, expected: dict[str, tuple[list[str], list[str]]])
 
 def exports(world: wit.World) -> list[str]:
     """Return the names the finished module exports, in export order."""
-    callbacks = [f"proxy_{function.abi_name}" for function in world.interfaces["guest"]]
+    callbacks = [f"proxy_{each.abi_name}" for interface in world.exports.values() for each in interface]
     return ["memory", *ABI_MARKERS, "proxy_on_memory_allocate", *callbacks]

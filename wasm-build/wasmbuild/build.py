@@ -60,9 +60,9 @@ def own_sources() -> bytes:
 class Builder:
     """Builds modules with one toolchain, keeping what can be kept in *cache*."""
 
-    def __init__(self, wit_path: Path, cache: Path, progress: Progress) -> None:
+    def __init__(self, wit_path: Path, world: str, cache: Path, progress: Progress) -> None:
         self._wit_path = wit_path
-        self._world = wit.read(wit_path)
+        self._world = wit.read(wit_path, world)
         self._cache = cache.resolve()
         self._progress = progress
         self.toolchain = Toolchain(cache)
@@ -76,6 +76,7 @@ class Builder:
         request = _digest(
             own_sources(),
             self._wit_path.read_bytes(),
+            self._world.name.encode(),
             json.dumps(self.toolchain.versions, sort_keys=True).encode(),
             *(plugin.module.encode() for plugin in plugins),
             *(str(path).encode() for path in paths),
@@ -102,7 +103,14 @@ class Builder:
     def _make(self, modules: Sequence[str], paths: Sequence[Path], work: Path) -> tuple[bytes, list[Path]]:
         """Return the finished module and the source files that went into it."""
         with _step(self._progress, "snapshot") as details:
-            component = snapshot.take(modules, paths, self._wit_path, self.toolchain, work)
+            component = snapshot.take(
+                modules,
+                paths,
+                wit=self._wit_path,
+                world=self._world.name,
+                toolchain=self.toolchain,
+                work=work,
+            )
             parts, image = link.split(component, self._world)
             manifest = snapshot.read_manifest(image.data)
             details.append(f"CPython {manifest.python}, {len(manifest.modules)} Python modules imported")
@@ -122,7 +130,7 @@ class Builder:
             json.dumps(self.toolchain.versions, sort_keys=True).encode(),
             *(part for name, module in parts for part in (name.encode(), module)),
         )
-        kept = self._cache / f"code-{key[:16]}.wasm"
+        kept = self._cache / f"code-{self._world.name}-{key[:16]}.wasm"
         if kept.exists():
             self._progress(f"  {'code':<12}    kept  merged and optimised by an earlier build\n")
             return kept.read_bytes()
@@ -133,7 +141,7 @@ class Builder:
             finding = check.features(work / "skeleton.wasm", self.toolchain)
             _refuse([finding])
             details.append(finding.detail)
-        for old in self._cache.glob("code-*.wasm"):
+        for old in self._cache.glob(f"code-{self._world.name}-*.wasm"):
             old.unlink()
         _write(kept, skeleton)
         return skeleton

@@ -56,6 +56,7 @@ class Finding:
 def _imports(module: bytes, world: wit.World) -> list[Finding]:
     types = binary.func_types(module)
     expected = adapter.host_signatures(world)
+    hosts = "Higress" if "higress" in world.imports else "both Envoy 1.32 and Higress"
     wrong = []
     entries = binary.imports(module)
     for entry in entries:
@@ -71,10 +72,8 @@ def _imports(module: bytes, world: wit.World) -> list[Finding]:
             if found != WASI_SIGNATURES[entry.name]:
                 wrong.append(f"{name}: expected {WASI_SIGNATURES[entry.name]}, got {found}")
         else:
-            wrong.append(f"{name} is not provided by Envoy 1.32 and Higress")
-    count = (
-        f"{len(entries)} imports, all of them env.proxy_* or WASI functions that Envoy 1.32 and Higress have"
-    )
+            wrong.append(f"{name} is not provided by {hosts}")
+    count = f"{len(entries)} imports, all of them env.proxy_* or WASI functions provided by {hosts}"
     return [Finding("imports", "; ".join(wrong) or count, not wrong)]
 
 

@@ -31,10 +31,10 @@ def _is_wasi(module: str) -> bool:
     return module.startswith("wasi:") or module == adapter.WASI_IN_HOST
 
 
-def _interface_function(entry: binary.Import, host: str) -> str | None:
+def _interface_function(entry: binary.Import, world: wit.World) -> str | None:
     """Return the adapter's name for an import that the adapter provides."""
     interface = entry.module.partition("@")[0]
-    if interface == host:
+    if interface in map(world.qualified, world.imports):
         return f"host.{entry.name}"
     if _is_wasi(interface):
         return f"{interface}#{entry.name}"
@@ -75,11 +75,13 @@ def _wasi_signatures(parts: list[component.Instance]) -> dict[str, tuple[list[st
     return found
 
 
-def _rewired_imports(instance: component.Instance, host: str, roles: dict[int, str]) -> list[binary.Import]:
+def _rewired_imports(
+    instance: component.Instance, world: wit.World, roles: dict[int, str]
+) -> list[binary.Import]:
     """Return the imports of a module, each naming the module and the export that provides it."""
     entries = []
     for entry, origin in zip(binary.imports(instance.module), instance.origins, strict=True):
-        provided = _interface_function(entry, host)
+        provided = _interface_function(entry, world)
         if provided is not None:
             entries.append(replace(entry, module="adapter", name=provided))
         elif isinstance(origin, Export):
@@ -97,7 +99,7 @@ def _rewire(parts: list[component.Instance], world: wit.World) -> list[tuple[str
     """
     roles = _roles(parts, world.qualified("guest"))
     rewired = {
-        instance.number: _rewired_imports(instance, world.qualified("host"), roles)
+        instance.number: _rewired_imports(instance, world, roles)
         for instance in parts
         if not any(entry.name == "$imports" for entry in binary.imports(instance.module))
     }

@@ -19,7 +19,6 @@ from .errors import BuildError
 from .toolchain import Toolchain
 
 ENTRY = "nexus_entry"
-WORLD = "plugin"
 
 _LEAN_CODE = Path(__file__).with_name("lean_code.py")
 """Imported by the entry module before everything else: it compiles what comes after it."""
@@ -53,7 +52,7 @@ from proxywasm import registered_plugins
 _there_anyway = set(sys.modules)
 
 {imports}
-from proxywasm._guest import Guest
+from proxywasm._guest import Guest, HigressGuest
 
 
 def _manifest() -> bytes:
@@ -189,7 +188,13 @@ def _explain(output: str) -> str:
 
 
 def take(
-    modules: Sequence[str], python_path: Sequence[Path], wit: Path, toolchain: Toolchain, work: Path
+    modules: Sequence[str],
+    python_path: Sequence[Path],
+    *,
+    wit: Path,
+    world: str,
+    toolchain: Toolchain,
+    work: Path,
 ) -> bytes:
     """Import *modules* in the interpreter and return the component with the memory as it was then.
 
@@ -213,7 +218,7 @@ def take(
     shutil.copy(_LEAN_CODE, app)
     paths = [argument for path in (app, *python_path) for argument in ("--python-path", str(path.resolve()))]
     finished: subprocess.CompletedProcess[str] = toolchain.componentize(
-        "--quiet", "--wit-path", str(wit.resolve()), "--world", WORLD,
+        "--quiet", "--wit-path", str(wit.resolve()), "--world", world,
         "componentize", "--stub-wasi", *paths, ENTRY, "--output", "component.wasm", cwd=work,
     )  # fmt: skip
     if finished.returncode != 0:

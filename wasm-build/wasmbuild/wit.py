@@ -14,6 +14,8 @@ _COMMENT = re.compile(r"//.*")
 _PACKAGE = re.compile(r"package\s+([\w:-]+)\s*;")
 _INTERFACE = re.compile(r"interface\s+([\w-]+)\s*\{(.*?)\}", re.DOTALL)
 _FUNCTION = re.compile(r"([\w-]+)\s*:\s*func\s*\((.*?)\)\s*(?:->\s*([^;]+?))?\s*;", re.DOTALL)
+_WORLD = re.compile(r"world\s+([\w-]+)\s*\{(.*?)\}", re.DOTALL)
+_ITEM = re.compile(r"(include|import|export)\s+([\w-]+)\s*;")
 _TYPES = frozenset({"u32", "s32", "u64", "s64", "list<u8>"})
 
 
@@ -33,10 +35,12 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The interfaces of a WIT file, by name."""
+    """What a module of one kind imports and exports: functions by interface, in the order of the file."""
 
+    name: str
     package: str
-    interfaces: dict[str, tuple[Function, ...]]
+    imports: dict[str, tuple[Function, ...]]
+    exports: dict[str, tuple[Function, ...]]
 
     def qualified(self, interface: str) -> str:
         """Return the name of an interface as core modules spell it: ``package/interface``."""
@@ -61,8 +65,8 @@ def _function(name: str, params: str, result: str) -> Function:
     return Function(name, _types(param_types, name), _types(result, name))
 
 
-def read(path: Path) -> World:
-    """Read the package and all interfaces of the WIT file at *path*."""
+def read(path: Path, world: str) -> World:
+    """Read the package and one world of the WIT file at *path*."""
     text = _COMMENT.sub("", path.read_text(encoding="utf-8"))
     package = _PACKAGE.search(text)
     if package is None:
@@ -71,4 +75,21 @@ def read(path: Path) -> World:
         name: tuple(_function(*match) for match in _FUNCTION.findall(body))
         for name, body in _INTERFACE.findall(text)
     }
-    return World(package[1], interfaces)
+    worlds = {name: _ITEM.findall(body) for name, body in _WORLD.findall(text)}
+    if world not in worlds:
+        raise BuildError(f"{path}: expected a world {world!r}, got {', '.join(worlds) or 'none'}")
+    items = _items(worlds, world)
+    return World(
+        world,
+        package[1],
+        imports={name: interfaces[name] for kind, name in items if kind == "import"},
+        exports={name: interfaces[name] for kind, name in items if kind == "export"},
+    )
+
+
+def _items(worlds: dict[str, list[tuple[str, str]]], world: str) -> list[tuple[str, str]]:
+    """Return the imports and exports of a world and of those it includes."""
+    items = []
+    for kind, name in worlds[world]:
+        items += _items(worlds, name) if kind == "include" else [(kind, name)]
+    return items
