@@ -4,6 +4,7 @@ import re
 
 from aigateway import signals
 
+from ._clusters import ROUTED
 from ._nodes import Node, duration
 from .description import Gateway, Provider, Route
 
@@ -67,7 +68,9 @@ def _entry(gateway: Gateway, route: Route, *, header: Node | None, provider: Pro
         match = {"path_separated_prefix": route.path_prefix}
     if header:
         match["headers"] = [{"name": signals.CLUSTER} | header]
-    action: Node = {"cluster": provider.name} if provider else {"cluster_header": signals.CLUSTER}
+    action: Node = {"cluster_header": signals.CLUSTER, "metadata_match": ROUTED}
+    if provider:
+        action = {"cluster": provider.name}
     if provider and provider.path_prefix != _API_PREFIX:
         action["regex_rewrite"] = {
             "pattern": {"regex": f"^{re.escape(_API_PREFIX)}/"},

@@ -1,4 +1,4 @@
-"""The gateway: listeners, providers, routes, timeouts and limits, as values.
+"""The gateway: listeners, providers, services, routes, timeouts and limits, as values.
 
 It is what stock Envoy must know and a Higress `WasmPlugin` does not say. `gateway_file` reads it from
 ``envoy/gateway.yaml``; `faked` points it at the fake providers.
@@ -20,8 +20,10 @@ __all__ = [
     "Provider",
     "Retries",
     "Route",
+    "Service",
     "Timeouts",
     "Tls",
+    "Upstream",
     "faked",
     "is_ip_address",
     "unreachable_routes",
@@ -50,7 +52,7 @@ class Admin:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How to speak TLS to a provider, whose certificate is always checked."""
+    """How to speak TLS to an upstream, whose certificate is always checked."""
 
     sni: str
     """The server name that is asked for and that the certificate must be for."""
@@ -67,24 +69,35 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """One LLM provider: a cluster of Envoy's."""
+class Upstream:
+    """What Envoy connects to: a cluster of its."""
 
     name: str
     host: str
     port: int
     tls: Tls | None = None
+
+    @property
+    def has_ip_address(self) -> bool:
+        """Whether *host* is an IP address and not a name."""
+        return is_ip_address(self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service(Upstream):
+    """What plugins call out to, such as Webdis; no request of a client gets there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider(Upstream):
+    """One LLM provider."""
+
     path_prefix: str = "/v1"
     """What stands for ``/v1`` at this provider, for example ``/v1beta/openai``."""
     key: Key | None = None
     """The key that is sent as a bearer token; without one the client's own ``authorization`` goes through."""
     service: str | None = None
     """What Higress calls it, so that ``service`` rules written for Higress hold for it too."""
-
-    @property
-    def has_ip_address(self) -> bool:
-        """Whether *host* is an IP address and not a name."""
-        return is_ip_address(self.host)
 
     @property
     def service_names(self) -> tuple[str, ...]:
@@ -98,7 +111,7 @@ class Timeouts:
     """Waiting times, in seconds; 0 stands for no limit."""
 
     connect_s: float
-    """For a connection to a provider, TLS included."""
+    """For a connection to a provider or service, TLS included."""
     headers_s: float
     """For a client to send its request headers."""
     idle_s: float
@@ -189,6 +202,7 @@ class Gateway:
     routes: tuple[Route, ...] = (Route(name=DEFAULT_ROUTE),)
     """In the order in which they are tried; what none of them takes gets 404."""
     retries: Retries = Retries()
+    services: tuple[Service, ...] = ()
     catalog: Path | None = None
     """The file with the models, for every plugin that takes a catalog."""
 

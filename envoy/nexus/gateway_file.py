@@ -14,8 +14,10 @@ from .description import (
     Provider,
     Retries,
     Route,
+    Service,
     Timeouts,
     Tls,
+    Upstream,
     is_ip_address,
     unreachable_routes,
 )
@@ -80,9 +82,11 @@ def read_gateway(path: Path) -> Gateway:
         plugins=_resolve(directory, root.text("plugins", default="plugins")),
         routes=_read_routes(root),
         retries=_read_retries(root.section("retries")),
+        services=_read_services(root),
         catalog=_resolve(directory, catalog) if catalog else None,
     )
     _check_provider_names(root, gateway)
+    _check_service_names(root, gateway)
     _check_ports(root, gateway)
     file.finish()
     return gateway
@@ -120,20 +124,35 @@ def _read_providers(root: Section, directory: Path) -> tuple[Provider, ...]:
 
 
 def _read_provider(section: Section, directory: Path) -> Provider:
+    upstream = _read_upstream(section)
+    return Provider(
+        name=upstream.name,
+        host=upstream.host,
+        port=upstream.port,
+        tls=upstream.tls,
+        path_prefix=section.text("path_prefix", _PATH_PREFIX, _PATH_EXPECTED, "/v1"),
+        key=_read_key(section, directory),
+        service=section.optional_text("service"),
+    )
+
+
+def _read_services(root: Section) -> tuple[Service, ...]:
+    upstreams = [_read_upstream(section) for section in root.sections("services")]
+    _check_unique(root, "services", [upstream.name for upstream in upstreams])
+    return tuple(
+        Service(name=upstream.name, host=upstream.host, port=upstream.port, tls=upstream.tls)
+        for upstream in upstreams
+    )
+
+
+def _read_upstream(section: Section) -> Upstream:
     name = section.text("name", _NAME, _NAME_EXPECTED)
     host = section.text("host", _HOST, _HOST_EXPECTED)
     tls = _read_tls(section.section("tls"), host) if "tls" in section else None
     section.ignore("tls")
     bounds = {"at_least": 1, "at_most": _HIGHEST_PORT}
-    return Provider(
-        name=name,
-        host=host,
-        port=section.integer("port", 443, **bounds) if tls else section.required_integer("port", **bounds),
-        tls=tls,
-        path_prefix=section.text("path_prefix", _PATH_PREFIX, _PATH_EXPECTED, "/v1"),
-        key=_read_key(section, directory),
-        service=section.optional_text("service"),
-    )
+    port = section.integer("port", 443, **bounds) if tls else section.required_integer("port", **bounds)
+    return Upstream(name=name, host=host, port=port, tls=tls)
 
 
 def _read_key(section: Section, directory: Path) -> Key | None:
@@ -279,6 +298,14 @@ def _check_provider_names(root: Section, gateway: Gateway) -> None:
     for key, name in [("default_provider", gateway.default_provider), *wanted.items()]:
         if name and name not in names:
             root.problem(key, f"expected one of {', '.join(names)}, got the string {name!r}")
+
+
+def _check_service_names(root: Section, gateway: Gateway) -> None:
+    """Note services that are called like a provider: both are clusters, and a provider can be routed to."""
+    names = [provider.name for provider in gateway.providers]
+    for index, service in enumerate(gateway.services):
+        if service.name and service.name in names:
+            root.problem(f"services[{index}].name", f"{service.name!r} is the name of a provider too")
 
 
 def _check_ports(root: Section, gateway: Gateway) -> None:

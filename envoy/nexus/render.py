@@ -11,8 +11,14 @@ from pathlib import Path
 
 import yaml
 
-from ._clusters import cluster
-from ._failover import attempt_plugin, discovered_filter, with_attempt_filter, with_failover
+from ._clusters import provider_cluster, service_cluster
+from ._failover import (
+    attempt_plugin,
+    discovered_filter,
+    told_of_gateway,
+    with_attempt_filter,
+    with_failover,
+)
 from ._keys import rotation_of, secret
 from ._listeners import listener
 from ._nodes import API, Node, file_source, socket_address
@@ -53,12 +59,16 @@ _SECRET = f"{API}.extensions.transport_sockets.tls.v3.Secret"
 
 def render(gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Node:
     """Return the bootstrap configuration for *gateway* with *plugins*, which are in request order."""
+    plugins = told_of_gateway(plugins, gateway)
     filters = wasm_filters(plugins, gateway.module)
     routes: Node = {"route_config": _routes(gateway, plugins)}
     attempts = _attempt_filters(gateway, plugins)
     resources: Node = {
         "listeners": [listener(gateway, spec, plugins=filters, routes=routes) for spec in gateway.listeners],
-        "clusters": [_provider(provider, gateway, attempts) for provider in gateway.providers],
+        "clusters": [
+            *(_provider(provider, gateway, attempts) for provider in gateway.providers),
+            *(service_cluster(service, gateway) for service in gateway.services),
+        ],
     }
     secrets = [secret(provider) for provider in gateway.providers if provider.key]
     if secrets:
@@ -83,6 +93,7 @@ def render_files(
             "type_urls": [FILTER_CHAIN],
         },
     }
+    plugins = told_of_gateway(plugins, gateway)
     filters = wasm_filters(plugins, gateway.module, edition=edition)
     attempts = _attempt_filters(gateway, plugins, edition)
     watched = [discovered_filter(directory / ATTEMPTS)] if attempts else []
@@ -94,6 +105,7 @@ def render_files(
         if provider.key:
             rotation = rotation_of(provider.key.file) if provider.key.file else ""
             keys[file] = _discovery(_SECRET, [secret(provider, rotation=rotation)])
+    clusters.extend(service_cluster(service, gateway) for service in gateway.services)
     listeners = [
         listener(gateway, spec, plugins=[discovered], routes={"rds": rds}) for spec in gateway.listeners
     ]
@@ -116,19 +128,19 @@ def render_files(
 
 def _routes(gateway: Gateway, plugins: Sequence[WasmPlugin]) -> Node:
     routes = route_configuration(gateway)
-    return with_failover(routes, gateway) if attempt_plugin(plugins, gateway) else routes
+    return with_failover(routes, gateway) if attempt_plugin(plugins) else routes
 
 
 def _attempt_filters(gateway: Gateway, plugins: Sequence[WasmPlugin], edition: str = "") -> list[Node]:
     """Return the filter that each attempt passes; it shares the VM, and so the environment, of all others."""
-    plugin = attempt_plugin(plugins, gateway)
+    plugin = attempt_plugin(plugins)
     return wasm_filters([*plugins, plugin], gateway.module, edition=edition)[-1:] if plugin else []
 
 
 def _provider(
     provider: Provider, gateway: Gateway, attempts: Sequence[Node], key_file: Path | None = None
 ) -> Node:
-    node = cluster(provider, gateway, key_file)
+    node = provider_cluster(provider, gateway, key_file)
     return with_attempt_filter(node, provider, gateway, attempts) if attempts else node
 
 
