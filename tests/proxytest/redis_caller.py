@@ -5,6 +5,7 @@ from typing import Any
 
 from proxywasm import (
     CalloutError,
+    ConfigurationError,
     HttpFilter,
     Outcome,
     PluginContext,
@@ -22,7 +23,7 @@ class Context(PluginContext[dict[str, Any]]):
 
     def on_configure(self) -> None:
         if self.config.get("wants_redis") and not self.has_redis:
-            raise ValueError("no Redis")
+            raise ConfigurationError(["wants_redis: expected the module built for Higress"])
         if "ticks" in self.config:
             self.set_tick_period(1)
 

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from nexus.servers import RunningRedis, running_redis
-from proxytest import HIGRESS, ConfigurationRefusedError, Gateway, NotEmulatedError, WasmModule
+from proxytest import (
+    ENVOY,
+    HIGRESS,
+    ConfigurationRefusedError,
+    Gateway,
+    NotEmulatedError,
+    Profile,
+    WasmModule,
+)
 from wasmbuild import binary
 from wasmbuild.__main__ import main as wasmbuild
 
@@ -210,19 +218,22 @@ def test_wrong_use_is_explained(gateway: Gateway, redis: RunningRedis) -> None:
     assert "a timeout above 0" in no_timeout["UsageError"]
 
 
-@pytest.mark.parametrize("profile", ["envoy", "higress"])
-def test_the_common_module_says_which_one_is_needed(common_module: WasmModule, profile: str) -> None:
-    gateway = (
-        Gateway(host="wasm", module=common_module, profile=HIGRESS)
-        if profile == "higress"
-        else (Gateway(host="wasm", module=common_module))
-    )
-    with pytest.raises(ConfigurationRefusedError):
-        gateway.load("redis-caller", {"wants_redis": True})
-
+@pytest.mark.parametrize("profile", [ENVOY, HIGRESS], ids=lambda profile: profile.name)
+def test_the_common_module_says_which_one_is_needed(common_module: WasmModule, profile: Profile) -> None:
+    gateway = Gateway(host="wasm", module=common_module, profile=profile)
     gateway.load("redis-caller")
 
     assert _BUILD_HINT in ask(gateway, ["PING"])[0]["UsageError"]
+
+
+@pytest.mark.parametrize("profile", [ENVOY, HIGRESS], ids=lambda profile: profile.name)
+def test_a_plugin_can_refuse_a_configuration_that_wants_redis(
+    common_module: WasmModule, profile: Profile
+) -> None:
+    gateway = Gateway(host="wasm", module=common_module, profile=profile)
+
+    with pytest.raises(ConfigurationRefusedError):
+        gateway.load("redis-caller", {"wants_redis": True})
 
 
 def test_natively_envoy_has_no_redis_either() -> None:
