@@ -49,6 +49,8 @@ class FakeHost:
     local_responses: list[LocalResponse] = field(default_factory=list)
     callouts: list[tuple[bytes, Pairs, bytes, Pairs, int]] = field(default_factory=list)
     grpc_callouts: list[tuple[bytes, bytes, bytes, Pairs, bytes, int]] = field(default_factory=list)
+    redis_introductions: list[tuple[bytes, bytes, bytes, int]] = field(default_factory=list)
+    redis_queries: list[tuple[bytes, bytes]] = field(default_factory=list)
     tick_periods: dict[int, int] = field(default_factory=dict)
     shared: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     queues: dict[int, list[bytes]] = field(default_factory=dict)
@@ -200,6 +202,16 @@ class FakeHost:
 
     def get_status(self) -> tuple[int, int, bytes]:
         return self._enter("get_status"), *self.call_status
+
+    # What Higress has beyond the ABI
+
+    def redis_init(self, cluster: bytes, username: bytes, password: bytes, timeout_ms: int, /) -> int:
+        self.redis_introductions.append((cluster, username, password, timeout_ms))
+        return self._enter("redis_init")
+
+    def redis_call(self, cluster: bytes, query: bytes, /) -> tuple[int, int]:
+        self.redis_queries.append((cluster, query))
+        return self._enter("redis_call"), 4 * len(self.redis_queries) + 3
 
     # Shared data and queues
 

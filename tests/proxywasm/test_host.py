@@ -10,6 +10,7 @@ import pytest
 
 from proxywasm._dispatch import Dispatcher
 from proxywasm._host import Host
+from proxywasm.redis import RedisHost
 
 from .fake_host import FakeHost
 
@@ -42,9 +43,10 @@ def python_type(wit: str) -> str:
     return f"tuple[{', '.join(PYTHON_TYPES[part] for part in inner[1].split(', '))}]"
 
 
-def test_the_protocol_has_exactly_the_functions_of_the_interface() -> None:
-    wanted = functions("host")
-    have = methods(Host)
+@pytest.mark.parametrize(("interface", "protocol"), [("host", Host), ("higress", RedisHost)])
+def test_the_protocols_have_exactly_the_functions_of_the_interfaces(interface: str, protocol: type) -> None:
+    wanted = functions(interface)
+    have = methods(protocol)
 
     assert set(have) == set(wanted)
     for name, (parameters, returned) in wanted.items():
@@ -54,7 +56,7 @@ def test_the_protocol_has_exactly_the_functions_of_the_interface() -> None:
 
 
 def test_the_dispatcher_has_exactly_the_functions_the_module_exports() -> None:
-    wanted = functions("guest")
+    wanted = functions("guest") | functions("higress-guest")
     have = methods(Dispatcher)
 
     assert set(have) == set(wanted)
@@ -65,8 +67,9 @@ def test_the_dispatcher_has_exactly_the_functions_the_module_exports() -> None:
 
 def test_the_fake_host_is_a_host() -> None:
     host: Host = FakeHost()
+    redis: RedisHost = FakeHost()
 
-    assert host.done() == 0
+    assert host.done() == redis.redis_init(b"", b"", b"", 0) == 0
 
 
 GUEST = """
@@ -78,12 +81,14 @@ class Module(types.ModuleType):
             raise AttributeError(name)
         return lambda *args: calls.append(name)
 imports = types.ModuleType("wit_world.imports")
-imports.host = Module("wit_world.imports.host")
+for name in {interfaces}:
+    setattr(imports, name, Module(name))
 sys.modules["wit_world"] = types.ModuleType("wit_world")
 sys.modules["wit_world.imports"] = imports
-from proxywasm._guest import Guest
-guest = Guest()
+from proxywasm import _guest
+guest = _guest.Guest()
 print(calls)
+print(_guest._dispatcher._vm.redis.is_available)
 print(sorted(name for name in dir(guest) if name.startswith("on_")))
 guest.on_context_create(1, 0)
 print(guest.on_request_headers(2, 0, 1))
@@ -97,10 +102,14 @@ def run(code: str) -> list[str]:
     return finished.stdout.splitlines()
 
 
-def test_the_guest_exports_everything_and_asks_the_host_for_nothing_when_imported() -> None:
-    calls, exports, outcome = run(GUEST)
+@pytest.mark.parametrize("interfaces", [["host"], ["host", "higress"]])
+def test_the_guest_exports_everything_and_asks_the_host_for_nothing_when_imported(
+    interfaces: list[str],
+) -> None:
+    calls, has_redis, exports, outcome = run(GUEST.replace("{interfaces}", repr(interfaces)))
 
     assert calls == "[]"
+    assert has_redis == str("higress" in interfaces)
     assert exports == str(sorted(functions("guest")))
     assert outcome == "0"
 

@@ -41,7 +41,7 @@ class Worker:
     ) -> None:
         self.host = FakeHost() if host is None else host
         self.plugin = plugin
-        self.dispatcher = Dispatcher(self.host, plugins={plugin.name: plugin})
+        self.dispatcher = Dispatcher(self.host, redis=self.host, plugins={plugin.name: plugin})
         self._contexts = ROOT
         self.configured = self.add_root(ROOT, configuration)
 
@@ -86,6 +86,13 @@ class Worker:
         self.dispatcher.on_http_call_response(root, token, len(headers or {}), len(body), len(trailers or {}))
         del host.maps[MapType.CALL_RESPONSE_HEADERS], host.maps[MapType.CALL_RESPONSE_TRAILERS]
         del host.buffers[BufferType.CALL_RESPONSE_BODY]
+
+    def answer_redis(self, token: int, answer: bytes, *, status: int = 0, root: int = ROOT) -> None:
+        """Let Redis answer, or fail with a status."""
+        self.host.effective = root
+        self.host.buffers[BufferType.REDIS_ANSWER] = answer
+        self.dispatcher.on_redis_call_response(root, token, status, len(answer))
+        del self.host.buffers[BufferType.REDIS_ANSWER]
 
     def kept(self) -> int:
         """Streams and callouts the dispatcher still knows."""
