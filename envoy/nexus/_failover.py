@@ -12,6 +12,7 @@ from typing import Any
 
 from aigateway import signals
 
+from ._keys import KEY_FILTER
 from ._nodes import API, HTTP_FILTERS, Node, duration, file_source, socket_address
 from .description import Gateway, Provider
 from .wasmplugin import WasmPlugin
@@ -21,6 +22,7 @@ __all__ = [
     "discovered_filter",
     "mixed_attempts",
     "settled_downstream",
+    "told_of_gateway",
     "with_attempt_filter",
     "with_failover",
 ]
@@ -35,20 +37,23 @@ _NOBODY = socket_address("127.0.0.1", 1)
 """Refuses connections. Envoy tries again elsewhere after that, but not when there is nobody to connect to."""
 
 
-def attempt_plugin(plugins: Sequence[WasmPlugin], gateway: Gateway) -> WasmPlugin | None:
-    """Return the upstream filter for *plugins*: the breaker's other half, with its configuration."""
-    breaker = next((plugin for plugin in plugins if plugin.plugin_name == _BREAKER), None)
-    if breaker is None or not any(_hands_over(config) for _, config in breaker.configurations()):
-        return None
+def told_of_gateway(plugins: Sequence[WasmPlugin], gateway: Gateway) -> list[WasmPlugin]:
+    """Return *plugins*, of which the breaker knows the gateway if it hands over attempts."""
     surroundings = {"gateway": _surroundings(gateway)}
-    default = breaker.default_config
-    return replace(
-        breaker,
-        name=_ATTEMPT,
-        plugin_name=_ATTEMPT,
-        default_config=None if default is None else {**default, **surroundings},
-        rules=tuple(replace(rule, config={**rule.config, **surroundings}) for rule in breaker.rules),
-    )
+
+    def told(plugin: WasmPlugin) -> WasmPlugin:
+        default = plugin.default_config
+        rules = tuple(replace(rule, config={**rule.config, **surroundings}) for rule in plugin.rules)
+        default = None if default is None else {**default, **surroundings}
+        return replace(plugin, default_config=default, rules=rules)
+
+    return [told(plugin) if _is_handing_over(plugin) else plugin for plugin in plugins]
+
+
+def attempt_plugin(plugins: Sequence[WasmPlugin]) -> WasmPlugin | None:
+    """Return the upstream filter for *plugins*: the breaker's other half, with its configuration."""
+    breaker = next((plugin for plugin in plugins if _is_handing_over(plugin)), None)
+    return None if breaker is None else replace(breaker, name=_ATTEMPT, plugin_name=_ATTEMPT)
 
 
 def discovered_filter(file: Path) -> Node:
@@ -96,7 +101,7 @@ def with_attempt_filter(cluster: Node, provider: Provider, gateway: Gateway, fil
     """Return the cluster of *provider* with *filters* before all others that a request meets on its way."""
     options: Any = cluster["typed_extension_protocol_options"]
     [(name, protocol)] = options.items()
-    present = protocol.get("http_filters") or [_codec()]
+    present = [_without_answers(each) for each in protocol.get("http_filters") or [_codec()]]
     changed = cluster | {
         "typed_extension_protocol_options": {name: protocol | {"http_filters": [*filters, *present]}},
         "circuit_breakers": {"thresholds": [_with_budget(cluster, gateway)]},
@@ -107,6 +112,12 @@ def with_attempt_filter(cluster: Node, provider: Provider, gateway: Gateway, fil
         nobody = {"priority": 1, "lb_endpoints": [{"endpoint": {"address": _NOBODY}}]}
         changed |= {"type": "STRICT_DNS", "load_assignment": assignment | {"endpoints": [known, nobody]}}
     return changed
+
+
+def _is_handing_over(plugin: WasmPlugin) -> bool:
+    return plugin.plugin_name == _BREAKER and any(
+        _hands_over(config) for _, config in plugin.configurations()
+    )
 
 
 def _hands_over(config: Mapping[str, object]) -> bool:
@@ -120,7 +131,11 @@ def _surroundings(gateway: Gateway) -> Node:
     prefixes = {
         provider.name: provider.path_prefix for provider in gateway.providers if provider.path_prefix != "/v1"
     }
-    return {"timeout_s": min((limit for limit in limits if limit), default=0), "path_prefixes": prefixes}
+    return {
+        "timeout_s": min((limit for limit in limits if limit), default=0),
+        "path_prefixes": prefixes,
+        "keyed_clusters": [provider.name for provider in gateway.providers if provider.key],
+    }
 
 
 def _host_with_failover(host: Mapping[str, Any], gateway: Gateway) -> Node:
@@ -205,6 +220,18 @@ def _with_budget(cluster: Node, gateway: Gateway) -> Node:
         "min_retry_concurrency": gateway.retries.budget_least,
     }
     return {**thresholds, "retry_budget": budget}
+
+
+def _without_answers(upstream_filter: Node) -> Node:
+    """Have requests go on whose key is not there.
+
+    If the filter of the key answered them itself, that would be the caller's answer, and nobody else would
+    be tried. The provider refuses them instead; the filter of the attempt has them carry no other key.
+    """
+    if upstream_filter["name"] != KEY_FILTER:
+        return upstream_filter
+    options: Any = upstream_filter["typed_config"]
+    return upstream_filter | {"typed_config": options | {"allow_request_without_credential": True}}
 
 
 def _codec() -> Node:

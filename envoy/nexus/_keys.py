@@ -9,6 +9,9 @@ from pathlib import Path
 from ._nodes import API, HTTP_FILTERS, Node, file_source
 from .description import Provider
 
+KEY_FILTER = "key"
+"""The name of the upstream filter that puts in a key."""
+
 
 def secret(provider: Provider, *, rotation: str = "") -> Node:
     """Return the ``Secret`` that holds the key of *provider*.
@@ -44,7 +47,7 @@ def key_filters(provider: Provider, watched: Path | None) -> Sequence[Node]:
     if watched is not None:
         credential["sds_config"] = file_source(watched)
     injector: Node = {
-        "name": "key",
+        "name": KEY_FILTER,
         "typed_config": {
             "@type": f"{HTTP_FILTERS}.credential_injector.v3.CredentialInjector",
             "overwrite": True,

@@ -57,6 +57,14 @@ class AnswerReader:
     has_begun: bool = True
     """Whether something of the answer has come; a comment that keeps a connection is nothing of it."""
 
+    verdict: Answer = Answer.WHOLE
+    """What is wrong with the answer as far as it has come, if anything is."""
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the verdict may soon be another, so that it is worth holding what has come."""
+        return False
+
     @property
     def output_tokens(self) -> int | None:
         """The tokens of a stream, as it says itself, or its events."""
@@ -77,26 +85,33 @@ class AnswerReader:
 class JsonReader(AnswerReader):
     """Looks at an answer in one piece."""
 
-    __slots__ = ("_body", "_last", "_size")
+    __slots__ = ("_body", "_last", "_size", "verdict")
 
     def __init__(self) -> None:
         self._body: list[bytes] = []
         self._size = 0
         self._last = b""
+        self.verdict = Answer.WHOLE
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether it is short and has not ended; blanks before it are how some say that it takes a while."""
+        return 0 < self._size <= _DECODED_BYTES and bool(self._last) and self.verdict is Answer.WHOLE
 
     def feed(self, chunk: bytes) -> None:
         """Keep a short answer, and of a long one its ends."""
         self._size += len(chunk)
         if self._size <= _DECODED_BYTES or not self._body:
             self._body.append(chunk[:_DECODED_BYTES])
-        stripped = chunk.rstrip()
+        stripped = chunk.strip()
         if stripped:
+            if not self._last and stripped[:1] != b"{":
+                self.verdict = Answer.MALFORMED
             self._last = stripped[-1:]
 
     def finish(self) -> Answer:
         """Decode a short answer; compare the ends of a long one."""
-        start = b"".join(self._body).lstrip()[:1]
-        if start != b"{" or self._last != b"}":
+        if self.verdict is Answer.MALFORMED or self._last != b"}":
             return Answer.MALFORMED
         if self._size > _DECODED_BYTES:
             return Answer.WHOLE
@@ -110,7 +125,7 @@ class JsonReader(AnswerReader):
 class EventStreamReader(AnswerReader):
     """Looks at a stream of events."""
 
-    __slots__ = ("_events", "_format", "_has_ended", "_reader", "_tokens", "_verdict", "has_begun")
+    __slots__ = ("_events", "_format", "_has_ended", "_reader", "_tokens", "has_begun", "verdict")
 
     def __init__(self, format: Format | None) -> None:
         self._format = format
@@ -118,8 +133,13 @@ class EventStreamReader(AnswerReader):
         self._events = 0
         self._tokens: int | None = None
         self._has_ended = False
-        self._verdict = Answer.WHOLE
+        self.verdict = Answer.WHOLE
         self.has_begun = False
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether no event has come."""
+        return not self.has_begun
 
     @property
     def output_tokens(self) -> int | None:
@@ -134,8 +154,8 @@ class EventStreamReader(AnswerReader):
 
     def finish(self) -> Answer:
         """Judge; of an API that is not known the last event is not known either."""
-        if self._verdict is not Answer.WHOLE or self._has_ended or self._format is None:
-            return self._verdict
+        if self.verdict is not Answer.WHOLE or self._has_ended or self._format is None:
+            return self.verdict
         return Answer.CUT
 
     def missing_end(self) -> bytes:
@@ -152,7 +172,7 @@ class EventStreamReader(AnswerReader):
         self._events += 1
         if data[:1] != b"{" or data[-1:] != b"}":
             if self._format is not None:
-                self._verdict = Answer.MALFORMED
+                self.verdict = Answer.MALFORMED
             return
         kind = event.name
         if not kind and (typed := _TYPE.match(data)):
@@ -160,7 +180,7 @@ class EventStreamReader(AnswerReader):
         if kind in _ERROR_EVENTS or data.startswith(b'{"error"'):
             self._has_ended = True
             if not _OF_THE_CALLER.search(data):
-                self._verdict = Answer.ERROR
+                self.verdict = Answer.ERROR
         elif kind in _LAST_EVENTS or _FINISHED.search(data):
             self._has_ended = True
         if b'_tokens"' in data:

@@ -4,7 +4,8 @@ The law of this file:
 
 - No target is tried twice.
 - None is tried whose breaker does not give a permit; it is asked for last, so none is taken in vain.
-- None is tried once the chain has lasted its time, nor if its attempts may have cost more than their limit.
+- None is tried once the chain has lasted its time, nor if that could cost more than the chain may: what the
+  attempts before may have cost, whose answers nobody got, and the most that this one can.
 - What the request is to blame for is only sent to whom that does not hold for: a text that is too long to
   larger models, one that a filter has refused to whoever configuration allows.
 - Those of the provider that has just failed come after all others.
@@ -13,15 +14,16 @@ The law of this file:
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-from aigateway.usage import Usage
+from typing import Final
 
 from .breaker import NO_PERMIT, Permit, Ruling
 from .config import Bounds
 from .directory import Target
 from .last_resort import Denied
 
-__all__ = ["Chain", "Choice", "Stop", "Trouble", "choose", "input_cost"]
+__all__ = ["Chain", "Choice", "Stop", "Trouble", "choose", "largest_cost", "may_have_cost"]
+
+_FREE: Final = frozenset({"connect_failure", "unreachable", "error_event"})
 
 
 class Trouble(StrEnum):
@@ -60,6 +62,8 @@ class Chain:
     spent_nano_usd: int = 0
     """What the attempts so far may have cost."""
     prompt_tokens: int = 0
+    max_tokens: int | None = None
+    """The limit of the output that the request sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +77,27 @@ class Choice:
     """Whose breakers said no."""
 
 
-def input_cost(target: Target, prompt_tokens: int) -> int:
-    """Compute what the prompt costs at *target*, in nano-USD; nothing where no price is known."""
-    if target.model is None:
+def largest_cost(target: Target, prompt_tokens: int, max_tokens: int | None, bounds: Bounds) -> int:
+    """Compute the most that one answer of *target* can cost, in nano-USD; 0 where no price is known.
+
+    That is with all the output that the request and the model allow, and with the input at its dearest: what
+    a cache has of it nobody knows.
+    """
+    model = target.model
+    if model is None:
         return 0
-    return target.model.prices.cost(Usage(input_tokens=prompt_tokens, output_tokens=0))
+    limits = [limit for limit in (max_tokens, model.max_output_tokens) if limit is not None]
+    prices = model.prices
+    input_price = max(prices.input, prices.cached_input, prices.cache_write)
+    return prompt_tokens * input_price + min(limits, default=bounds.assumed_output_tokens) * prices.output
+
+
+def may_have_cost(cause: str) -> bool:
+    """Tell whether an attempt that ended for *cause* without an answer may be on the bill.
+
+    An error is not, nor what was never sent. Who went silent, or whose answer broke, may have done the work.
+    """
+    return cause not in _FREE and not cause.startswith("status_")
 
 
 def choose(
@@ -92,10 +112,11 @@ def choose(
     denied: list[Denied] = []
     stop = Stop.NONE_LEFT
     for target in candidates:
-        cost = chain.spent_nano_usd + input_cost(target, chain.prompt_tokens)
-        if bounds.limit_nano_usd and cost > bounds.limit_nano_usd:
-            stop = Stop.COST
-            continue
+        if bounds.limit_nano_usd:
+            cost = largest_cost(target, chain.prompt_tokens, chain.max_tokens, bounds)
+            if chain.spent_nano_usd + cost > bounds.limit_nano_usd:
+                stop = Stop.COST
+                continue
         ruling = ask(target)
         if ruling.permit is not None:
             return Choice(target=target, permit=ruling.permit)

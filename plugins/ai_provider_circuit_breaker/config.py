@@ -33,6 +33,7 @@ OnContentFilter = Literal["stop", "next"]
 
 _AN_HOUR_S = 3_600.0
 _A_DAY_S = 86_400.0
+_MOST_TOKENS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,8 @@ class Limits:
     """A good answer that takes longer is a slow call; 0: none is."""
     first_token_s: float = 60.0
     """A stream that begins later is a failure; 0: none is."""
+    answer_s: float = 0.0
+    """An answer in one piece that an attempt has to wait longer for is one; 0: as long as the proxy waits."""
     credentials: Credentials = "gateway"
     """Who brings the key. If it is the caller, a refused key says nothing about the provider."""
 
@@ -90,10 +93,12 @@ class Limits:
 class Bounds:
     """What all attempts at one request may take together, and which of its errors do not end it."""
 
-    deadline_s: float = 120.0
-    """From the first attempt on; later none begins. 0: no limit."""
+    deadline_s: float = 300.0
+    """From the first attempt until something of an answer is there. 0: no limit."""
     limit_nano_usd: int = 0
-    """What attempts without an answer may have cost, with the input of the next one; 0: no limit."""
+    """What attempts without an answer may have cost, with the most that the next may; 0: no limit."""
+    assumed_output_tokens: int = 4_096
+    """What is answered at most, where neither the request nor the catalog have a limit."""
     on_context_exceeded: OnContextExceeded = "larger"
     on_content_filter: OnContentFilter = "stop"
 
@@ -106,6 +111,8 @@ class Surroundings:
     """What stands for `/v1` at a cluster, where that is not `/v1`."""
     timeout_s: float = 0.0
     """How long the proxy waits for an attempt; 0: for ever."""
+    keyed_clusters: frozenset[str] = frozenset()
+    """Clusters that put in a key of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +210,7 @@ def _limits(reader: Reader) -> Limits:
     return Limits(
         slow_call_s=reader.number("slow_call_s", default.slow_call_s, at_least=0, at_most=_AN_HOUR_S),
         first_token_s=reader.number("first_token_s", default.first_token_s, at_least=0, at_most=_AN_HOUR_S),
+        answer_s=reader.number("answer_s", default.answer_s, at_least=0, at_most=_A_DAY_S),
         credentials=reader.choice("credentials", default.credentials, among=("gateway", "caller")),
     )
 
@@ -212,6 +220,9 @@ def _bounds(chain: Reader) -> Bounds:
     return Bounds(
         deadline_s=chain.number("deadline_s", default.deadline_s, at_least=0, at_most=_A_DAY_S),
         limit_nano_usd=chain.amount_usd("limit_usd", default.limit_nano_usd),
+        assumed_output_tokens=chain.integer(
+            "assumed_output_tokens", default.assumed_output_tokens, at_least=1, at_most=_MOST_TOKENS
+        ),
         on_context_exceeded=chain.choice(
             "on_context_exceeded", default.on_context_exceeded, among=("stop", "larger")
         ),
@@ -226,6 +237,7 @@ def _surroundings(gateway: Reader) -> Surroundings:
     return Surroundings(
         path_prefixes={cluster: prefixes.string(cluster, "") for cluster in prefixes},
         timeout_s=gateway.number("timeout_s", 0.0, at_least=0, at_most=_A_DAY_S),
+        keyed_clusters=frozenset(gateway.strings("keyed_clusters", ())),
     )
 
 

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from proxywasm import CalloutError, PluginContext, UsageError
 
@@ -15,7 +15,7 @@ from .outcomes import Event, Exchange, Kind, classify_check, read_retry_after
 from .sharing import ask_for_check, ask_to_send, tell
 from .states import SHUT, Transition
 
-__all__ = ["METRICS", "BreakerContext"]
+__all__ = ["METRICS", "BreakerContext", "Waiting"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +25,21 @@ _MOST_SAMPLES: Final = 4_096
 """Answers of one provider between two ticks; further ones are like these."""
 
 
+class Waiting(Protocol):
+    """A request that waits for an answer."""
+
+    deadline_s: float
+    """Until when, in epoch seconds."""
+
+    def give_up(self) -> None:
+        """End it."""
+
+
 class BreakerContext(PluginContext[Config]):
-    """Latencies on their way to shared data, and the active checks."""
+    """Latencies on their way to shared data, the active checks, and requests that may wait too long."""
 
     def __init__(self) -> None:
+        self._waiting: set[Waiting] = set()
         self._samples: dict[str, tuple[Config, list[Sample]]] = {}
 
     def on_configure(self) -> None:
@@ -36,14 +47,25 @@ class BreakerContext(PluginContext[Config]):
         self.set_tick_period(_TICK_S)
 
     def on_tick(self) -> None:
-        """Write the latencies of the last second, and send the checks that are due."""
+        """End what has waited too long, write the latencies of the last second, and send checks."""
         now_s = self.now()
+        for late in [one for one in self._waiting if one.deadline_s <= now_s]:
+            self._waiting.discard(late)
+            late.give_up()
         samples, self._samples = self._samples, {}
         for key, (config, answers) in samples.items():
             self._write(key, answers, now_s, config.half_life_s)
         settings = self._global_config()
         if settings is not None and settings.breaker.check_s:
             self._send_checks(settings, now_s)
+
+    def watch_over(self, waiting: Waiting) -> None:
+        """End *waiting* when its deadline is past, at the next tick."""
+        self._waiting.add(waiting)
+
+    def let_go(self, waiting: Waiting) -> None:
+        """Wait no longer for *waiting*, if it is waited for."""
+        self._waiting.discard(waiting)
 
     def note(self, target: Target, exchange: Exchange, output_tokens: int | None, config: Config) -> None:
         """Keep how long a good answer has taken until the next tick."""

@@ -8,14 +8,16 @@ from typing import Final
 from aigateway import signals
 from aigateway.chat import Format
 from aigateway.formats import format_of_path
+from aigateway.intake import asked_in_signals, unreadable, wants_body
 from aigateway.json_edit import set_members
 from aigateway.refusals import InvalidRequestError
 from proxywasm import CONTINUE, HttpFilter, Outcome, Reply, Request, Response, plugin
 
-from .attempt import NO_PROVIDER_LEFT, ProviderAttempt
+from .attempt import DEADLINE_EXCEEDED, NO_PROVIDER_LEFT, ProviderAttempt
 from .breaker import NO_PERMIT, Permit
 from .config import Config
 from .context import BreakerContext
+from .demand import LONGEST_BODY, Demand, read_demand
 from .directory import Target
 from .handover import ATTEMPT, Attempt, decode_attempt, encode_attempt
 from .last_resort import Denied, least_shut, refusal, wait_s
@@ -26,6 +28,8 @@ __all__ = ["Breaker", "ProviderAttempt"]
 
 ATTEMPTS: Final = "x-ai-attempts"
 RATE_LIMITED: Final = "x-envoy-ratelimited"
+TRY_TIMEOUT_MS: Final = "x-envoy-upstream-rq-per-try-timeout-ms"
+"""After so long without an answer Envoy ends an attempt, and makes the next."""
 
 
 @plugin("ai-provider-circuit-breaker", config=Config.from_json, on_error="open", context=BreakerContext)
@@ -47,6 +51,7 @@ class Breaker(HttpFilter[Config]):
         self._target: Target | None = None
         self._permit = NO_PERMIT
         self._format: Format | None = None
+        self._demand = Demand()
         self._watch = Watch(None, 0.0)
         self._handed_over = b""
 
@@ -59,10 +64,12 @@ class Breaker(HttpFilter[Config]):
             if target is None:
                 return CONTINUE
         self._format = format_of_path(request.path)
+        if config.attempts == "upstream":
+            self._demand = await self._demand_of(request)
         now_s = self.now()
         ruling = self.plugin.ask(target, now_s, config)
         if ruling.permit is not None:
-            self._send(target, ruling.permit, now_s)
+            self._send(request, target, ruling.permit, now_s)
             return CONTINUE
         denied = [Denied(target, ruling)]
         for other in config.directory.fallbacks(headers.get(signals.FALLBACKS)):
@@ -124,20 +131,43 @@ class Breaker(HttpFilter[Config]):
         if event.kind in (Kind.SUCCESS, Kind.SLOW):
             self.plugin.note(self._target, exchange, self._watch.output_tokens, config)
 
-    def _send(self, target: Target, permit: Permit, now_s: float) -> None:
+    async def _demand_of(self, request: Request) -> Demand:
+        """Find out what matters of the request for attempts at it, from signals, or else from its body."""
+        headers, path = request.headers, request.path
+        asked = asked_in_signals(headers)
+        if asked is not None:
+            return Demand.of(asked)
+        if self._format is None or request.end_of_stream or not wants_body(request.method, path, headers):
+            return Demand()
+        if unreadable(headers, LONGEST_BODY):
+            return Demand()
+        return read_demand(path, await request.body.read())
+
+    def _send(self, request: Request, target: Target, permit: Permit, now_s: float) -> None:
         """Keep the permit: `on_log` hands it back, or the filter of the attempt, whatever becomes of it."""
         self._target, self._permit = target, permit
         self._watch = Watch(self._format, now_s)
         if self.config.attempts == "upstream":
+            demand = self._demand
+            limit_s = demand.limit_s(self.config)
+            if limit_s:
+                request.headers[TRY_TIMEOUT_MS] = str(max(1, round(limit_s * 1_000)))
             attempt = Attempt(
-                number=1, tried=(target.name,), permit=permit, format=self._format, began_s=now_s
+                number=1,
+                tried=(target.name,),
+                permit=permit,
+                format=self._format,
+                began_s=now_s,
+                limit_s=limit_s,
+                prompt_tokens=demand.prompt_tokens,
+                max_tokens=demand.max_tokens,
             )
             self._handed_over = encode_attempt(attempt)
             self.properties.set(ATTEMPT, self._handed_over)
 
     async def _move(self, request: Request, target: Target, permit: Permit) -> Outcome:
         """Send the request to *target* in place of the router's choice."""
-        self._send(target, permit, self.now())
+        self._send(request, target, permit, self.now())
         model = target.model
         if model is not None:
             body = b"" if request.end_of_stream else await request.body.read()
@@ -171,7 +201,7 @@ class Breaker(HttpFilter[Config]):
         permit = Permit(best.ruling.breaker.generation)
         if best is not denied[0]:
             return await self._move(request, best.target, permit)
-        self._send(best.target, permit, now_s)
+        self._send(request, best.target, permit, now_s)
         return CONTINUE
 
     def _answering(self, target: Target, response: Response, attempts: int) -> Target:
@@ -203,6 +233,8 @@ class Breaker(HttpFilter[Config]):
             return
         if details in DISCONNECTED:
             return  # The filter of the attempt hears of it after this one.
+        if details == DEADLINE_EXCEEDED:
+            return  # It was that filter that has ended it.
         if details == VIA_UPSTREAM:
             self._watch.status = self.properties.get_int("response", "code")
         event = classify(self._watch.exchange(self.now(), details), self.config.limits)

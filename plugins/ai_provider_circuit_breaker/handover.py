@@ -36,6 +36,11 @@ class Attempt:
     format: Format | None = None
     began_s: float = 0.0
     """When the first attempt was sent, in epoch seconds."""
+    limit_s: float = 0.0
+    """How long each attempt may take to begin its answer; 0: for ever."""
+    prompt_tokens: int = 0
+    max_tokens: int | None = None
+    """The limit of the output that the request sets."""
     spent_nano_usd: int = 0
     """What the attempts before this one may have cost."""
     path_prefix: str = ""
@@ -69,6 +74,9 @@ class Attempt:
             permit=permit,
             format=self.format,
             began_s=self.began_s,
+            limit_s=self.limit_s,
+            prompt_tokens=self.prompt_tokens,
+            max_tokens=self.max_tokens,
             spent_nano_usd=spent_nano_usd,
             path_prefix=path_prefix,
             status=status,
@@ -87,6 +95,9 @@ def encode_attempt(attempt: Attempt) -> bytes:
         attempt.is_settled,
         attempt.format,
         attempt.began_s,
+        attempt.limit_s,
+        attempt.prompt_tokens,
+        attempt.max_tokens,
         attempt.spent_nano_usd,
         attempt.path_prefix,
         attempt.status,
@@ -102,9 +113,8 @@ def decode_attempt(value: bytes | None) -> Attempt | None:
         return None
     try:
         members: Any = json.loads(value)
-        number, tried, generation, probe, settled, format, began_s, spent, prefix, status, cause, wait_s = (
-            members
-        )
+        number, tried, generation, probe, settled, format, began_s, *rest = members
+        limit_s, prompt_tokens, max_tokens, spent, prefix, status, cause, wait_s = rest
         return Attempt(
             number=int(number),
             tried=tuple(tried),
@@ -112,6 +122,9 @@ def decode_attempt(value: bytes | None) -> Attempt | None:
             is_settled=bool(settled),
             format=Format(format) if format else None,
             began_s=float(began_s),
+            limit_s=float(limit_s),
+            prompt_tokens=int(prompt_tokens),
+            max_tokens=None if max_tokens is None else int(max_tokens),
             spent_nano_usd=int(spent),
             path_prefix=str(prefix),
             status=int(status),

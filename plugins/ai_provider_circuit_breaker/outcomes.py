@@ -26,6 +26,7 @@ __all__ = [
     "Exchange",
     "Kind",
     "classify",
+    "classify_abandoned",
     "classify_check",
     "is_caller_gone",
     "read_retry_after",
@@ -84,6 +85,8 @@ class Exchange:
     """From the request's leaving to the first byte of the body; `None` if there was none."""
     duration_s: float = 0.0
     """From the request's leaving to the end."""
+    limit_s: float | None = None
+    """How long it may take to begin, 0 for ever; `None`: as long as a stream, for nobody knows what it is."""
 
 
 VIA_UPSTREAM: Final = "via_upstream"
@@ -152,7 +155,7 @@ def classify(exchange: Exchange, limits: Limits) -> Event:
     if broken:
         return Event(Kind.FAILURE, broken)
     if is_caller_gone(exchange):
-        return _of_abandoned(exchange, limits)
+        return classify_abandoned(exchange, limits, "caller_left")
     if exchange.status is None or exchange.code_details not in (VIA_UPSTREAM, None):
         return Event(Kind.NOT_COUNTED, "local_reply")
     if exchange.answer is not Answer.WHOLE:
@@ -195,6 +198,14 @@ def read_retry_after(text: str | None, now_s: float) -> float | None:
     return max(0.0, days * 86_400 + int(hour) * 3_600 + int(minute) * 60 + int(second) - now_s)
 
 
+def classify_abandoned(exchange: Exchange, limits: Limits, cause: str) -> Event:
+    """Judge an exchange that was ended before its answer, as *cause* says; who kept it waiting has failed."""
+    limit_s = limits.first_token_s if exchange.limit_s is None else exchange.limit_s
+    if limit_s and exchange.first_byte_s is None and exchange.duration_s > limit_s:
+        return Event(Kind.FAILURE, "slow_first_token")
+    return Event(Kind.NOT_COUNTED, cause)
+
+
 def _broken(details: str | None, flags: int) -> str:
     """Name what broke between the proxy and the provider, or nothing."""
     if details is None:
@@ -215,14 +226,6 @@ def is_caller_gone(exchange: Exchange) -> bool:
     if exchange.code_details in DISCONNECTED:
         return True
     return bool(exchange.flags & _DOWNSTREAM_CONNECTION_TERMINATION)
-
-
-def _of_abandoned(exchange: Exchange, limits: Limits) -> Event:
-    """Judge an exchange that the caller ended: patience beyond the limit is the provider's failure."""
-    limit_s = limits.first_token_s
-    if limit_s and exchange.first_byte_s is None and exchange.duration_s > limit_s:
-        return Event(Kind.FAILURE, "slow_first_token")
-    return Event(Kind.NOT_COUNTED, "caller_left")
 
 
 def _began_too_late(exchange: Exchange, limits: Limits) -> bool:

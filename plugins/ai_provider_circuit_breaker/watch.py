@@ -22,14 +22,27 @@ class ResponseHeaders(Protocol):
 class Watch:
     """Follows one request from its leaving to the end of its answer. Times are epoch seconds."""
 
-    __slots__ = ("_first_byte_s", "_format", "_reader", "_retry_after", "has_ended", "sent_s", "status")
+    __slots__ = (
+        "_first_byte_s",
+        "_format",
+        "_judged",
+        "_reader",
+        "_retry_after",
+        "has_ended",
+        "limit_s",
+        "sent_s",
+        "status",
+    )
 
-    def __init__(self, format: Format | None, sent_s: float) -> None:
+    def __init__(self, format: Format | None, sent_s: float, limit_s: float | None = None) -> None:
         self._format = format
+        self._judged: Answer | None = None
         self._reader: AnswerReader = _ANY_ANSWER
         self._retry_after: str | None = None
         self._first_byte_s: float | None = None
         self.sent_s = sent_s
+        self.limit_s = limit_s
+        """As in `Exchange`."""
         self.status: int | None = None
         """What the provider has answered, as soon as it has."""
         self.has_ended = False
@@ -56,6 +69,19 @@ class Watch:
             self._retry_after = headers.get("retry-after")
 
     @property
+    def wants_more(self) -> bool:
+        """Whether to hold what has come of the answer: little more may show that it is none."""
+        return not self.has_ended and self._reader.wants_more
+
+    def verdict(self) -> Answer:
+        """Say what is wrong with the answer, as far as it has come."""
+        if not self.has_ended:
+            return self._reader.verdict
+        if self._judged is None:
+            self._judged = self._reader.finish()
+        return self._judged
+
+    @property
     def wants_body(self) -> bool:
         """Whether the body says anything."""
         return self._reader is not _ANY_ANSWER
@@ -75,7 +101,7 @@ class Watch:
         self, now_s: float, details: str | None, flags: int = 0, *, is_cut: bool = False
     ) -> Exchange:
         """Say how it went, now that nothing more will come; *details* and *flags* are Envoy's."""
-        answer = self._reader.finish()
+        answer = self.verdict() if self.has_ended else self._reader.finish()
         return Exchange(
             status=self.status,
             code_details=details,
@@ -85,6 +111,7 @@ class Watch:
             retry_after_s=read_retry_after(self._retry_after, now_s),
             first_byte_s=self._first_byte_s,
             duration_s=max(0.0, now_s - self.sent_s),
+            limit_s=self.limit_s,
         )
 
 

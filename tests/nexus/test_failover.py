@@ -94,9 +94,22 @@ def test_the_filter_has_the_breakers_configuration_and_its_vm() -> None:
     assert json.loads(upstream["configuration"]["value"]) == {
         "attempts": "upstream",
         "half_life_s": 60,
-        "gateway": {"timeout_s": 120, "path_prefixes": {"google": "/v1beta/openai"}},
+        "gateway": {
+            "timeout_s": 120,
+            "path_prefixes": {"google": "/v1beta/openai"},
+            "keyed_clusters": ["other"],
+        },
     }
-    assert "gateway" not in json.loads(downstream["configuration"]["value"])
+    assert downstream["configuration"] == upstream["configuration"]
+
+
+def test_a_request_whose_key_is_not_there_is_the_providers_to_refuse() -> None:
+    """Otherwise the filter of the key would answer the caller, and nobody else would be tried."""
+    [key] = [entry for entry in filters(clusters(describe(), UPSTREAM)["other"]) if entry["name"] == "key"]
+    [alone] = [entry for entry in filters(clusters(describe())["other"]) if entry["name"] == "key"]
+
+    assert key["typed_config"]["allow_request_without_credential"] is True
+    assert "allow_request_without_credential" not in alone["typed_config"]
 
 
 @pytest.mark.parametrize(

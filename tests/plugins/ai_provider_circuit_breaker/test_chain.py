@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_provider_circuit_breaker import Breaker, BreakerState, Permit, Ruling
-from ai_provider_circuit_breaker.chain import Chain, Stop, Trouble, choose, input_cost
+from ai_provider_circuit_breaker.chain import Chain, Stop, Trouble, choose, largest_cost, may_have_cost
 from ai_provider_circuit_breaker.config import Bounds
 from ai_provider_circuit_breaker.directory import Directory, Target
 from aigateway.catalog import DEFAULT_CATALOG
-from aigateway.models import Catalog
+from aigateway.models import Catalog, Prices
 
 NOW = 1_790_000_000.0
 DIRECTORY = Directory(DEFAULT_CATALOG, "provider")
@@ -83,7 +83,7 @@ def test_no_attempt_begins_past_the_deadline(late_s: float, stop: Stop | None) -
 
 
 def test_who_is_too_dear_is_passed_over_for_who_is_not() -> None:
-    dear, cheap = input_cost(SONNET, 1000), input_cost(PRO, 1000)
+    dear, cheap = (largest_cost(target, 1000, None, Bounds()) for target in (SONNET, PRO))
     limit = max(dear, cheap) - 1
     expected = PRO if dear > cheap else SONNET
 
@@ -91,12 +91,41 @@ def test_who_is_too_dear_is_passed_over_for_who_is_not() -> None:
 
 
 def test_what_was_spent_counts() -> None:
-    limit = input_cost(SONNET, 1000)
+    limit = largest_cost(SONNET, 1000, 50, Bounds())
     bounds = Bounds(limit_nano_usd=limit)
 
-    assert chosen(chain_of(SONNET, prompt_tokens=1000), bounds=bounds) is SONNET
-    spent = chain_of(SONNET, prompt_tokens=1000, spent_nano_usd=1)
-    assert choose(spent, Trouble.FAILED, now_s=NOW, bounds=bounds, ask=yes).stop is Stop.COST
+    asked = chain_of(SONNET, prompt_tokens=1000, max_tokens=50)
+    assert chosen(asked, bounds=bounds) is SONNET
+    for dearer in ({"spent_nano_usd": 1}, {"max_tokens": 51}, {"max_tokens": None}, {"prompt_tokens": 1001}):
+        chain = replace(asked, **dearer)  # type: ignore[arg-type]
+        assert choose(chain, Trouble.FAILED, now_s=NOW, bounds=bounds, ask=yes).stop is Stop.COST
+
+
+@pytest.mark.parametrize(
+    ("most", "max_tokens", "output_tokens"),
+    [(64, None, 64), (64, 50, 50), (64, 70, 64), (None, 70, 70), (None, None, 4096)],
+)
+def test_an_answer_is_as_long_as_request_and_model_allow(
+    most: int | None, max_tokens: int | None, output_tokens: int
+) -> None:
+    prices = Prices(input=3, output=7, cached_input=1, cache_write=4)
+    assert GPT.model is not None
+    target = replace(GPT, model=replace(GPT.model, prices=prices, max_output_tokens=most))
+
+    cost = largest_cost(target, 10, max_tokens, Bounds(assumed_output_tokens=4096))
+
+    assert cost == 10 * 4 + output_tokens * 7
+
+
+@pytest.mark.parametrize(
+    ("causes", "costs"),
+    [
+        (("status_503", "status_401", "connect_failure", "unreachable", "error_event"), False),
+        (("timeout", "reset", "cut", "malformed"), True),
+    ],
+)
+def test_what_was_never_answered_may_be_on_the_bill(causes: tuple[str, ...], costs: bool) -> None:
+    assert {may_have_cost(cause) for cause in causes} == {costs}
 
 
 def test_what_is_too_long_goes_to_a_larger_model_only() -> None:
@@ -135,8 +164,9 @@ def test_what_was_filtered_goes_to_another_provider_if_anywhere() -> None:
     shut=st.sets(st.sampled_from(TARGETS), max_size=4),
     pause_s=st.floats(0, 20),
     deadline_s=st.sampled_from([0.0, 10.0, 60.0]),
-    limit=st.sampled_from([0, 1_000_000, 10_000_000]),
+    limit=st.sampled_from([0, 10_000_000, 1_000_000_000]),
     prompt_tokens=st.integers(0, 10_000),
+    max_tokens=st.none() | st.integers(1, 2_000),
     filtered=st.sampled_from(["stop", "next"]),
 )
 def test_whatever_happens_the_law_holds(
@@ -149,6 +179,7 @@ def test_whatever_happens_the_law_holds(
     deadline_s: float,
     limit: int,
     prompt_tokens: int,
+    max_tokens: int | None,
     filtered: str,
 ) -> None:
     """Go through a whole chain in which every attempt fails, with costs that are charged each time."""
@@ -164,7 +195,7 @@ def test_whatever_happens_the_law_holds(
     tried, failed, spent, now = [first.name], first, 0, NOW
     for trouble in troubles:
         now += pause_s
-        spent += input_cost(failed, prompt_tokens)
+        spent += largest_cost(failed, prompt_tokens, max_tokens, bounds)
         chain = Chain(
             tried=tuple(tried),
             failed=failed,
@@ -172,6 +203,7 @@ def test_whatever_happens_the_law_holds(
             began_s=NOW,
             spent_nano_usd=spent,
             prompt_tokens=prompt_tokens,
+            max_tokens=max_tokens,
         )
         choice = choose(chain, trouble, now_s=now, bounds=bounds, ask=ask)
         target = choice.target
@@ -182,7 +214,7 @@ def test_whatever_happens_the_law_holds(
         assert target.name not in tried
         assert target not in shut
         assert not deadline_s or now < NOW + deadline_s
-        assert not limit or spent + input_cost(target, prompt_tokens) <= limit
+        assert not limit or spent + largest_cost(target, prompt_tokens, max_tokens, bounds) <= limit
         if trouble is Trouble.TOO_LONG:
             assert target.model is not None
             assert failed.model is not None
@@ -198,4 +230,4 @@ def test_whatever_happens_the_law_holds(
 def test_models_without_a_catalog_cost_nothing() -> None:
     unknown = Directory(Catalog([]), "provider").named("somebody")
 
-    assert input_cost(unknown, 10_000) == 0
+    assert largest_cost(unknown, 10_000, None, Bounds()) == 0

@@ -52,6 +52,7 @@ def test_everything_can_be_set() -> None:
             "half_open": {"probes": 3, "successes": 4, "probe_expiry_s": 20},
             "slow_call_s": 15,
             "first_token_s": 8,
+            "answer_s": 40,
             "credentials": "caller",
             "check": {
                 "every_s": 7,
@@ -72,10 +73,15 @@ def test_everything_can_be_set() -> None:
             "chain": {
                 "deadline_s": 20,
                 "limit_usd": "0.05",
+                "assumed_output_tokens": 900,
                 "on_context_exceeded": "stop",
                 "on_content_filter": "next",
             },
-            "gateway": {"path_prefixes": {"google": "/v1beta/openai"}, "timeout_s": 9},
+            "gateway": {
+                "path_prefixes": {"google": "/v1beta/openai"},
+                "timeout_s": 9,
+                "keyed_clusters": ["openai"],
+            },
         }
     )
 
@@ -100,7 +106,7 @@ def test_everything_can_be_set() -> None:
             probe_expiry_s=20,
             check_s=7,
         ),
-        limits=Limits(slow_call_s=15, first_token_s=8, credentials="caller"),
+        limits=Limits(slow_call_s=15, first_token_s=8, answer_s=40, credentials="caller"),
         checks={"openai": Check(method="POST", path="/v1/x", authority="api.example", body="{}")},
         check_timeout_s=2,
         on_all_shut="last_resort",
@@ -109,10 +115,13 @@ def test_everything_can_be_set() -> None:
         bounds=Bounds(
             deadline_s=20,
             limit_nano_usd=50_000_000,
+            assumed_output_tokens=900,
             on_context_exceeded="stop",
             on_content_filter="next",
         ),
-        surroundings=Surroundings(path_prefixes={"google": "/v1beta/openai"}, timeout_s=9),
+        surroundings=Surroundings(
+            path_prefixes={"google": "/v1beta/openai"}, timeout_s=9, keyed_clusters=frozenset({"openai"})
+        ),
     )
 
 
