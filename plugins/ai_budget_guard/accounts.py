@@ -3,16 +3,18 @@
 The law of this file:
 
 1. A reservation is admitted only if everything that counts, with it, is at most the limit.
-2. What counts is what was spent in the window, and what is reserved for it and has not expired.
+2. What counts is what was spent in the window, and what is reserved for it and has not expired, by an owner
+   that is not lost.
 3. A charge belongs to the window in which its request was admitted. When that is over it is part of the
    lifetime sum only; it never counts in a window that the request did not begin in.
-4. Whatever was spent is charged, also when its reservation has expired: money is never lost.
+4. Whatever was spent is charged, also when its reservation does not count any more: money is never lost.
 5. Windows never go back: a clock that is set back finds the window it left.
 
 All amounts are whole nano-USD, all times whole seconds since the epoch. Nothing here knows a clock: the
 caller says which `Span` of the limit's window it is.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -104,19 +106,32 @@ class Refused:
     """When enough of the window is over for it to fit, or would be for nothing spent; `None`: never."""
 
 
-def bring_to(account: Account, span: Span, parts: int, now_s: int) -> Account:
-    """Bring an account to *now_s*: forget windows that are over, return reservations that have expired."""
+def bring_to(
+    account: Account, span: Span, parts: int, now_s: int, lost: Collection[str] = frozenset()
+) -> Account:
+    """Bring an account to *now_s*: forget windows that are over, return reservations that do not count.
+
+    Those are the ones that have expired, and those of *lost* owners.
+    """
     window_s = max(account.window_s, span.start_s)
     length_s = 0 if span.end_s is None else span.end_s - span.start_s
     counts_from_s = max(account.counts_from_s, window_s - (parts - 1) * length_s)
     spent = [entry for entry in account.spent if entry[0] >= counts_from_s]
-    holds = [hold for hold in account.holds if hold.expires_s > now_s]
+    holds = [hold for hold in account.holds if hold.expires_s > now_s and hold.owner not in lost]
     return Account(window_s, counts_from_s, tuple(spent), tuple(holds), account.lifetime_nano_usd)
 
 
-def free(account: Account, limit_nano_usd: int, span: Span, parts: int, now_s: int) -> int:
+def free(
+    account: Account,
+    limit_nano_usd: int,
+    span: Span,
+    parts: int,
+    now_s: int,
+    *,
+    lost: Collection[str] = frozenset(),
+) -> int:
     """Return what could be reserved now; never below 0."""
-    current = bring_to(account, span, parts, now_s)
+    current = bring_to(account, span, parts, now_s, lost)
     return max(0, limit_nano_usd - current.spent_nano_usd - current.reserved_nano_usd)
 
 
@@ -130,12 +145,13 @@ def reserve(
     now_s: int,
     owner: str,
     lasts_s: int,
+    lost: Collection[str] = frozenset(),
 ) -> tuple[Account, Reservation | Refused]:
     """Reserve *nano_usd* for at least *lasts_s* seconds, or say why not; without a limit there is no why.
 
     *span* is the window around *now_s*, and *parts* how many of those count together (`Window.parts`).
     """
-    account = bring_to(account, span, parts, now_s)
+    account = bring_to(account, span, parts, now_s, lost)
     if limit_nano_usd is not None:
         spent, reserved = account.spent_nano_usd, account.reserved_nano_usd
         over_nano_usd = spent + reserved + nano_usd - limit_nano_usd
@@ -146,10 +162,14 @@ def reserve(
 
 
 def renew(
-    account: Account, reservation: Reservation, now_s: int, lasts_s: int
+    account: Account, reservation: Reservation, now_s: int, lasts_s: int, owner: str
 ) -> tuple[Account, Reservation]:
-    """Make a reservation last until *lasts_s* from now; one that has expired is made again, limit or not."""
-    renewed = replace(reservation, expires_s=max(reservation.expires_s, _expiry_s(now_s, lasts_s)))
+    """Make a reservation of *owner* that lasts until *lasts_s* from now; one that is gone is made again.
+
+    No limit is asked: the request was admitted, and goes on.
+    """
+    expires_s = max(reservation.expires_s, _expiry_s(now_s, lasts_s))
+    renewed = replace(reservation, owner=owner, expires_s=expires_s)
     account = _held(account, reservation, -reservation.nano_usd)
     return _held(account, renewed, renewed.nano_usd), renewed
 

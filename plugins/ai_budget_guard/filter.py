@@ -1,5 +1,6 @@
 """The plugin `ai-budget-guard`: reserves what a request can cost, and charges what it did cost."""
 
+import contextlib
 import json
 import logging
 import random
@@ -14,7 +15,6 @@ from aigateway.money import usd
 from aigateway.refusals import InvalidRequestError, Refusal
 from proxywasm import (
     CONTINUE,
-    Gauge,
     HostError,
     HttpFilter,
     Outcome,
@@ -22,6 +22,7 @@ from proxywasm import (
     Reply,
     Request,
     Response,
+    SharedDataContentionError,
     plugin,
 )
 
@@ -30,6 +31,7 @@ from .config import Config
 from .ledger import Allowance, BusyError, Entry, Ledger, Overdrawn
 from .limits import Limit, Per, Spender
 from .orders import Order, read_order
+from .owners import EMPTY, SILENT_BEATS, Heard, Roll, beat, decode_roll, encode_roll, listen, sign_out
 from .reading import AnswerReading
 from .settlement import Answer, Settlement, conclude, shares, who_answered
 from .slots import CorruptSlotError
@@ -38,8 +40,8 @@ from .telling import may_tell, refuse, remaining, warnings
 _log = logging.getLogger(__name__)
 
 _METRICS: Final = "ai_budget_guard"
-_TICK_S: Final = 15.0
-"""Reservations last at least four of these."""
+_TICK_S: Final = 1.0
+_OWNERS: Final = "budget/owners"
 
 _RECORD: Final = "ai_nexus.budget"
 """The property with what was charged; access logs: `%FILTER_STATE(wasm.ai_nexus.budget:PLAIN)%`."""
@@ -61,9 +63,14 @@ class GuardContext(PluginContext[Config]):
     """The ledger of a worker, reservations to renew, and charges still to make."""
 
     def __init__(self) -> None:
-        self._owner = f"{random.getrandbits(64):016x}"
+        self._owner = _new_owner()
+        self._has_signed_in = False
+        self._beaten_s = 0
+        self._heard: dict[str, Heard] = {}
+        self._lost: frozenset[str] = frozenset()
         self._desks: dict[int, Desk] = {}
         self._live: set[BudgetGuard] = set()
+        self._reserved_nano_usd = 0
         self._owed: list[tuple[Ledger, Entry, int]] = []
 
     def on_configure(self) -> None:
@@ -72,12 +79,21 @@ class GuardContext(PluginContext[Config]):
 
     def on_tick(self) -> None:
         """Renew the reservations of streams that go on, and make charges that did not come through."""
+        now_s = int(self.now())
+        self._attend(now_s, is_tick=True)
         owed, self._owed = self._owed, []
         for ledger, entry, nano_usd in owed:
             self.settle(ledger, entry, nano_usd)
-        now_s = int(self.now())
         for guard in list(self._live):
             guard.renew(now_s)
+
+    def on_done(self) -> None:
+        """Leave: there are no streams any more."""
+        if self._has_signed_in:
+            with contextlib.suppress(HostError, SharedDataContentionError):  # Then others notice the silence.
+                self.shared.update(
+                    _OWNERS, lambda value: encode_roll(sign_out(decode_roll(value), self._owner))
+                )
 
     def desk(self, config: Config) -> Desk:
         """Return what there is for a configuration; it lives as long as this context."""
@@ -86,6 +102,7 @@ class GuardContext(PluginContext[Config]):
             ledger = Ledger(
                 self.shared, owner=self._owner, slot_count=config.slots, lasts_s=config.reservation_s
             )
+            ledger.lost = self._lost
             desk = self._desks[id(config)] = Desk(config, ledger)
         return desk
 
@@ -93,6 +110,8 @@ class GuardContext(PluginContext[Config]):
         self, desk: Desk, allowances: tuple[Allowance, ...], nano_usd: int, now_s: int
     ) -> tuple[Entry, ...] | Overdrawn:
         """Reserve under all of *allowances*, or under none."""
+        if not self._has_signed_in or now_s - self._beaten_s > SILENT_BEATS // 2:
+            self._attend(now_s)  # Others may think that nobody is here.
         try:
             return desk.ledger.reserve(allowances, nano_usd, now_s)
         finally:
@@ -111,17 +130,52 @@ class GuardContext(PluginContext[Config]):
             _log.error("a charge is lost: limit=%s nano_usd=%d", entry.allowance.limit, nano_usd)
         self._count_lost_races(ledger)
 
-    def watch(self, guard: "BudgetGuard") -> None:
-        """Renew the reservations of *guard* until it is forgotten."""
+    def watch(self, guard: "BudgetGuard", nano_usd: int) -> None:
+        """Renew the reservations of *guard*, of that much, until it is forgotten."""
         self._live.add(guard)
+        self._reserved_nano_usd += nano_usd
 
-    def forget(self, guard: "BudgetGuard") -> None:
+    def forget(self, guard: "BudgetGuard", nano_usd: int) -> None:
         """Stop renewing."""
         self._live.discard(guard)
+        self._reserved_nano_usd -= nano_usd
 
     def count(self, what: str, amount: int = 1) -> None:
         """Count something."""
         self.metrics.counter(f"{_METRICS}.{what}").increment(amount)
+
+    def _attend(self, now_s: int, *, is_tick: bool = False) -> None:
+        """Let the others hear of this owner, and hear which of them are gone.
+
+        Who has no reservations yet only listens. Owners that others have given up go on under another name.
+        """
+        other_name = _new_owner()
+
+        def name_in(roll: Roll) -> str:
+            return other_name if self._owner in roll.lost else self._owner
+
+        def change(value: bytes | None) -> bytes:
+            roll = decode_roll(value)
+            owner = name_in(roll) if signs_in else None
+            return encode_roll(beat(roll, owner, self._reserved_nano_usd, self._heard, now_s))
+
+        signs_in = self._has_signed_in or not is_tick
+        try:
+            roll = decode_roll(self.shared.get(_OWNERS))
+            if is_tick:
+                self._heard = listen(roll, self._heard)
+            if not signs_in and roll is EMPTY:
+                return
+            roll = decode_roll(self.shared.update(_OWNERS, change, attempts=64))
+        except (HostError, SharedDataContentionError):
+            return  # The next beat comes soon enough.
+        owner = name_in(roll)
+        self._has_signed_in, self._beaten_s = signs_in, now_s
+        self._owner, self._lost = owner, frozenset(roll.lost)
+        for desk in self._desks.values():
+            desk.ledger.owner, desk.ledger.lost = owner, self._lost
+        if is_tick:
+            self.metrics.gauge(f"{_METRICS}.reserved_nano_usd").set(roll.reserved_nano_usd)
 
     def _count_lost_races(self, ledger: Ledger) -> None:
         if ledger.lost_races:
@@ -247,20 +301,17 @@ class BudgetGuard(HttpFilter[Config]):
 
     def renew(self, now_s: int) -> None:
         """Make the reservations last if they would not last until long after the next tick."""
-        entries = self._entries
-        if not entries:
-            return
-        if entries[0].reservation.expires_s - now_s > self.config.reservation_s // 2:
-            return
         ledger = self.plugin.desk(self.config).ledger
-        renewed = list(entries)
-        for index, entry in enumerate(entries):
-            try:
-                renewed[index] = ledger.renew(entry, now_s)
-            except (BusyError, HostError):  # The next tick comes before it expires.
-                continue
-        self._entries = tuple(renewed)
-        self.plugin.count("renewed")
+        soon_s = now_s + self.config.reservation_s // 2
+        renewed = list(self._entries)
+        for index, entry in enumerate(self._entries):
+            reservation = entry.reservation
+            if reservation.expires_s <= soon_s or reservation.owner != ledger.owner:
+                with contextlib.suppress(BusyError, HostError):  # The next tick comes before it expires.
+                    renewed[index] = ledger.renew(entry, now_s)
+        if tuple(renewed) != self._entries:
+            self._entries = tuple(renewed)
+            self.plugin.count("renewed")
 
     async def _reserve(self, desk: Desk, order: Order, now_s: int, request: Request) -> Outcome | None:
         """Reserve for whoever may answer; when only the fallbacks are too much, for the choice alone."""
@@ -279,8 +330,7 @@ class BudgetGuard(HttpFilter[Config]):
             del request.headers[signals.FALLBACKS]
             self.plugin.count("reduced")
         self._order, self._entries, self._reserved_nano_usd = order, result, needed_nano_usd
-        self.plugin.watch(self)
-        self._reserved_gauge().add(needed_nano_usd)
+        self.plugin.watch(self, needed_nano_usd)
         self._note(desk, result, needed_nano_usd)
         return None
 
@@ -307,7 +357,7 @@ class BudgetGuard(HttpFilter[Config]):
         order, entries, self._entries = self._order, self._entries, ()
         if order is None or not entries:
             return
-        self.plugin.forget(self)
+        self.plugin.forget(self, self._reserved_nano_usd)
         config, context = self.config, self.plugin
         model = who_answered(order.models, self._named, self.properties.cluster_name)
         answer = Answer(
@@ -328,7 +378,6 @@ class BudgetGuard(HttpFilter[Config]):
             context.settle(ledger, entry, nano_usd)
         self._reading = None
         self._record = _record(settlement, model, self._reserved_nano_usd)
-        self._reserved_gauge().add(-self._reserved_nano_usd)
         context.count("spent_nano_usd", settlement.nano_usd)
         context.count(f"settled.{settlement.basis}")
         if settlement.nano_usd > self._reserved_nano_usd:
@@ -371,9 +420,6 @@ class BudgetGuard(HttpFilter[Config]):
             refusal.status, refusal.to_json(), headers=headers or [], details=refusal.code or ""
         )
 
-    def _reserved_gauge(self) -> Gauge:
-        return self.metrics.gauge(f"{_METRICS}.reserved_nano_usd")
-
 
 _FREE_METHODS: Final = ("GET", "HEAD", "OPTIONS", "DELETE")
 
@@ -390,6 +436,10 @@ _BUSY: Final = Refusal(
     type="server_error",
     code="budget_busy",
 )
+
+
+def _new_owner() -> str:
+    return f"{random.getrandbits(64):016x}"
 
 
 def _spender(given: Mapping[str, str], desk: Desk, config: Config) -> Spender:

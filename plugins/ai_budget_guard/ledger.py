@@ -6,7 +6,7 @@ two workers never both spend the same money. A request that is under several lim
 the other, and gives back what it has when one refuses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 from zlib import crc32
@@ -102,7 +102,10 @@ class Ledger:
 
     def __init__(self, store: Store, *, owner: str, slot_count: int, lasts_s: int) -> None:
         self._store = store
-        self._owner = owner
+        self.owner = owner
+        """Whose the reservations are from now on."""
+        self.lost: Collection[str] = frozenset()
+        """Owners whose reservations do not count any more."""
         self._slot_count = slot_count
         self._lasts_s = lasts_s
         self.lost_races = 0
@@ -135,10 +138,10 @@ class Ledger:
         self._change(entry.allowance, change)
 
     def renew(self, entry: Entry, now_s: int) -> Entry:
-        """Make a reservation last as long from now as a new one."""
+        """Make a reservation ours, and last as long from now as a new one."""
 
         def change(account: Account) -> tuple[Account, Reservation]:
-            return accounts.renew(account, entry.reservation, now_s, self._lasts_s)
+            return accounts.renew(account, entry.reservation, now_s, self._lasts_s, self.owner)
 
         return replace(entry, reservation=self._change(entry.allowance, change))
 
@@ -147,7 +150,9 @@ class Ledger:
         current = self._store.get_versioned(self._key(allowance))
         account = slots.find(current.value if current else None, allowance.subject)
         window = allowance.window
-        return accounts.free(account, allowance.nano_usd, window.span(now_s), window.parts, now_s)
+        return accounts.free(
+            account, allowance.nano_usd, window.span(now_s), window.parts, now_s, lost=self.lost
+        )
 
     def _reserve_one(self, allowance: Allowance, nano_usd: int, now_s: int) -> Entry | Refused:
         window = allowance.window
@@ -161,7 +166,8 @@ class Ledger:
                 span=span,
                 parts=parts,
                 now_s=now_s,
-                owner=self._owner,
+                owner=self.owner,
+                lost=self.lost,
                 lasts_s=self._lasts_s,
             )
             if isinstance(result, Refused):
@@ -169,7 +175,7 @@ class Ledger:
             return account, Entry(allowance, result, account.spent_nano_usd + account.reserved_nano_usd)
 
         def bring(account: Account) -> Account:
-            return accounts.bring_to(account, span, parts, now_s)
+            return accounts.bring_to(account, span, parts, now_s, self.lost)
 
         return self._change(allowance, change, bring)
 

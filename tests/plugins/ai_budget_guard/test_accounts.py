@@ -10,6 +10,7 @@ from ai_budget_guard.accounts import (
     Account,
     Refused,
     Reservation,
+    bring_to,
     charge,
     free,
     renew,
@@ -21,6 +22,7 @@ from aigateway.windows import ROLLING_PARTS, Period, Span, Window
 _NOON_S = 1_800_000_000
 _DAY = Window(period=Period.DAY)
 _LIMIT = 1_000
+_OWNER = "vm"
 
 
 def _reserve(
@@ -33,7 +35,7 @@ def _reserve(
         span=window.span(now_s),
         parts=window.parts,
         now_s=now_s,
-        owner="vm",
+        owner=_OWNER,
         lasts_s=lasts_s,
     )
 
@@ -144,7 +146,7 @@ def test_holds_of_one_minute_are_one_sum() -> None:
 def test_a_renewed_reservation_counts_once() -> None:
     account, reservation = _admitted(_reserve(EMPTY, 900, _NOON_S, lasts_s=60))
 
-    account, renewed = renew(account, reservation, _NOON_S + 30, 600)
+    account, renewed = renew(account, reservation, _NOON_S + 30, 600, _OWNER)
 
     assert renewed.expires_s >= _NOON_S + 630
     assert _free(account, _NOON_S + 600) == 100
@@ -156,16 +158,39 @@ def test_a_reservation_that_expired_before_it_was_renewed_is_made_again() -> Non
     late_s = reservation.expires_s + 60
     account, _ = _admitted(_reserve(account, 800, late_s))
 
-    account, _ = renew(account, reservation, late_s, 600)
+    account, _ = renew(account, reservation, late_s, 600, _OWNER)
 
     assert account.reserved_nano_usd == 1_700
     assert _free(account, late_s) == 0
 
 
+def test_what_a_lost_owner_reserved_is_returned_and_charged_all_the_same() -> None:
+    account, lost = _admitted(_reserve(EMPTY, 900, _NOON_S))
+    span = _DAY.span(_NOON_S)
+
+    account = bring_to(account, span, 1, _NOON_S, {_OWNER})
+
+    assert account.holds == ()
+    account, other = _admitted(_reserve(account, 700, _NOON_S))
+    account, other = renew(account, other, _NOON_S, 600, "other")
+    account = settle(account, lost, 400)
+    assert (account.spent_nano_usd, account.reserved_nano_usd) == (400, 700)
+    assert settle(account, other, 0).holds == ()
+
+
+def test_a_reservation_goes_over_to_the_owner_who_renews_it() -> None:
+    account, reservation = _admitted(_reserve(EMPTY, 900, _NOON_S))
+
+    account, renewed = renew(account, reservation, _NOON_S, 600, "other")
+
+    assert [(hold.owner, hold.nano_usd) for hold in account.holds] == [("other", 900)]
+    assert settle(account, renewed, 0).holds == ()
+
+
 def test_renewing_never_shortens() -> None:
     account, reservation = _admitted(_reserve(EMPTY, 900, _NOON_S))
 
-    assert renew(account, reservation, _NOON_S - 7_200, 60)[1] == reservation
+    assert renew(account, reservation, _NOON_S - 7_200, 60, _OWNER)[1] == reservation
 
 
 def test_a_refusal_says_when_enough_of_a_rolling_window_has_left() -> None:
@@ -223,7 +248,7 @@ class AccountLaw(RuleBasedStateMachine):
     def renew(self, reservation: Reservation | Refused, lasts_s: int) -> Reservation | Refused:
         if isinstance(reservation, Refused):
             return reservation
-        self.account, renewed = renew(self.account, reservation, self.now_s, lasts_s)
+        self.account, renewed = renew(self.account, reservation, self.now_s, lasts_s, _OWNER)
         self.open[self.open.index(reservation)] = renewed
         assert renewed.expires_s > self.now_s
         return renewed
