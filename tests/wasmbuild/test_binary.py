@@ -3,6 +3,7 @@ import wasmtime
 
 from wasmbuild import binary
 from wasmbuild.binary import Export, FuncType, Kind, Section
+from wasmbuild.errors import BuildError
 
 MODULE = bytes(
     wasmtime.wat2wasm("""
@@ -25,6 +26,27 @@ def test_unsigned_numbers_survive_encoding(value: int) -> None:
 @pytest.mark.parametrize(("encoded", "value"), [(b"\x00", 0), (b"\x7f", -1), (b"\xc0\xbb\x78", -123456)])
 def test_signed_numbers_are_read(encoded: bytes, value: int) -> None:
     assert binary.Reader(encoded).signed() == value
+
+
+@pytest.mark.parametrize("value", [0, 63, 64, -64, -65, 2**31 - 1, -(2**31)])
+def test_signed_numbers_survive_encoding(value: int) -> None:
+    assert binary.Reader(binary.signed(value)).signed() == value
+
+
+def test_data_segments_survive_encoding() -> None:
+    content = binary.section(MODULE, Section.DATA)
+    high = [(3_000_000_000, b"x"), (8, b"abc")]
+
+    assert binary.data_segments(content) == [(8, b"abc")]
+    assert binary.encode_data_segments([(8, b"abc")]) == content
+    assert binary.data_segments(binary.encode_data_segments(high)) == high
+
+
+def test_a_passive_data_segment_is_refused() -> None:
+    passive = bytes(wasmtime.wat2wasm('(module (data "abc"))'))
+
+    with pytest.raises(BuildError, match="expected one with a fixed address"):
+        binary.data_segments(binary.section(passive, Section.DATA))
 
 
 def test_imports_are_read_with_their_types() -> None:

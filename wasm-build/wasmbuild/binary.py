@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from .errors import BuildError
+
 MAGIC = b"\0asm"
 CORE_VERSION = b"\1\0\0\0"
 COMPONENT_VERSION = b"\x0d\0\1\0"
+
+_ACTIVE_AT_CONSTANT = b"\x00\x41"
+"""How a data segment begins that goes to memory 0, to the address that an `i32.const` gives."""
 
 
 class Section(IntEnum):
@@ -159,6 +164,16 @@ def unsigned(value: int) -> bytes:
         out.append(byte | 0x80)
 
 
+def signed(value: int) -> bytes:
+    """Encode *value* as a signed LEB128 number."""
+    encoded = bytearray()
+    while not -64 <= value < 64:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value & 0x7F)
+    return bytes(encoded)
+
+
 def encode_name(text: str) -> bytes:
     """Encode a length-prefixed UTF-8 name."""
     data = text.encode()
@@ -237,6 +252,29 @@ def encode_exports(entries: list[Export]) -> bytes:
     for entry in entries:
         out += (encode_name(entry.name), bytes([entry.kind]), unsigned(entry.index))
     return b"".join(out)
+
+
+def data_segments(content: bytes) -> list[tuple[int, bytes]]:
+    """Read a data section whose segments all have a fixed address: address and bytes of each."""
+    reader = Reader(content)
+    segments = []
+    for _ in range(reader.unsigned()):
+        start = reader.take(2)
+        if start != _ACTIVE_AT_CONSTANT:
+            raise BuildError(f"unsupported data segment {start.hex()}: expected one with a fixed address")
+        address = reader.signed() & 0xFFFF_FFFF
+        reader.byte()
+        segments.append((address, reader.take(reader.unsigned())))
+    return segments
+
+
+def encode_data_segments(segments: list[tuple[int, bytes]]) -> bytes:
+    """Return the content of a data section."""
+    parts = [unsigned(len(segments))]
+    for address, data in segments:
+        constant = signed(address - (1 << 32) if address >= 1 << 31 else address)
+        parts += [_ACTIVE_AT_CONSTANT, constant, b"\x0b", unsigned(len(data)), data]
+    return b"".join(parts)
 
 
 def replace_section(module: bytes, number: Section, content: bytes) -> bytes:

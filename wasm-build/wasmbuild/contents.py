@@ -1,7 +1,7 @@
 """Say what is in a module, and what could go."""
 
 from . import binary
-from .binary import Reader, Section
+from .binary import Section
 from .snapshot import Manifest, read_manifest
 
 _LARGEST = 8
@@ -13,28 +13,14 @@ that section differs from build to build. The seed cannot be changed at run time
 knows in advance is what makes colliding keys hard to find: it is kept random on purpose."""
 
 
-def _data_bytes(module: bytes) -> list[tuple[int, int]]:
-    """Return the address and length of every data segment."""
-    reader = Reader(binary.section(module, Section.DATA))
-    segments = []
-    for _ in range(reader.unsigned()):
-        reader.take(2)
-        address = reader.signed()
-        reader.byte()
-        length = reader.unsigned()
-        reader.take(length)
-        segments.append((address, length))
-    return segments
-
-
 def table(module: bytes) -> str:
     """Return a readable table of the sections, the memory image and the Python modules in *module*."""
     lines = [f"{len(module):>12,} bytes in all"]
     for number, content in binary.sections(module):
         if len(content) > 4096:
             lines.append(f"{len(content):>12,} {Section(number).name.lower()} section")
-    segments = _data_bytes(module)
-    lines.append(f"{sum(length for _, length in segments):>12,} of it memory, in {len(segments):,} segments")
+    segments = binary.data_segments(binary.section(module, Section.DATA))
+    lines.append(f"{sum(len(data) for _, data in segments):>12,} of it memory, in {len(segments):,} segments")
     manifest = read_manifest(binary.section(module, Section.DATA))
     lines.append(f"CPython {manifest.python}; plugins: {', '.join(manifest.plugins)}")
     lines += _modules(manifest, "sdk", "Interpreter and SDK")

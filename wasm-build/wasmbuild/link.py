@@ -6,6 +6,7 @@ which only break import cycles through a table, and its trapping WASI stubs are 
 drop out.
 """
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,11 @@ other globals while the modules are being joined; nothing of it is left afterwar
 
 _ANY_MEMORY = b"\1\0" + binary.unsigned(256)
 """One memory of 16 MiB, enough for every module, in place of the one whose size depends on the plugins."""
+
+
+_ZEROS = re.compile(rb"\0{20,}")
+"""Runs of zeros that are left out of the memory image. A segment costs 9 bytes, and little time: Envoy starts
+as fast with 23,000 of them as with 7,000. (With 100,000, the most that V8 takes, it took 3 s longer.)"""
 
 
 def _is_wasi(module: str) -> bool:
@@ -179,7 +185,19 @@ def assemble(skeleton: bytes, image: Image) -> bytes:
         (number, image.memory if number == Section.MEMORY else content)
         for number, content in binary.sections(skeleton)
     ]
-    return binary.assemble([*parts, (Section.DATA, image.data)])
+    return binary.assemble([*parts, (Section.DATA, without_zeros(image.data))])
+
+
+def without_zeros(data: bytes) -> bytes:
+    """Leave long runs of zeros out of a data section: memory is zero before the segments are written."""
+    segments = []
+    for address, content in binary.data_segments(data):
+        end = 0
+        for zeros in _ZEROS.finditer(content):
+            segments.append((address + end, content[end : zeros.start()]))
+            end = zeros.end()
+        segments.append((address + end, content[end:]))
+    return binary.encode_data_segments([segment for segment in segments if segment[1]])
 
 
 def flags(features: tuple[str, ...]) -> list[str]:
