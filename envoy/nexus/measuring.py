@@ -17,6 +17,7 @@ from aigateway import signals
 
 from ._nodes import API, HTTP_FILTERS, Node, socket_address
 from ._procfs import cpu_s, resident_bytes
+from .description import Service
 from .load import Expectation, LoadResult, http_request, run_load
 from .ports import free_ports
 from .render import render
@@ -243,11 +244,18 @@ def _check_signal(subject: Subject) -> None:
 
 
 @contextlib.contextmanager
-def running_subject(name: str, upstream: int, plugins: Plugins, module: Path) -> Iterator[Subject]:
-    """Run an Envoy with *plugins* in front of the upstream on that port, to be measured beside others."""
+def running_subject(
+    name: str, upstream: int, plugins: Plugins, module: Path, *, services: Sequence[Service] = ()
+) -> Iterator[Subject]:
+    """Run an Envoy with *plugins* in front of the upstream on that port, to be measured beside others.
+
+    The plugins can call out to *services*.
+    """
     gateway = describe_gateway(module=module.resolve())
     provider = replace(gateway.providers[0], port=upstream)
-    gateway = replace(gateway, providers=(provider,), default_provider=provider.name)
+    gateway = replace(
+        gateway, providers=(provider,), default_provider=provider.name, services=tuple(services)
+    )
     port = gateway.listeners[0].port
     filters = [describe_plugin(plugin, config) for plugin, config in plugins.items()]
     with running_envoy(render(gateway, filters), port=port) as envoy:
