@@ -14,6 +14,7 @@ from ._failover import mixed_attempts, settled_downstream
 from .catalog_file import CatalogFile, read_catalog_file, unknown_clusters, with_catalog
 from .description import Gateway
 from .gateway_file import read_gateway
+from .ledgers import held_against_cluster, held_against_gateway
 from .plugin_packages import find_package
 from .reading import DescriptionError
 from .rules import resolve_rules
@@ -58,9 +59,11 @@ def read_deployment(path: Path, *, host: Host = "envoy") -> Deployment:
         if host == "envoy":
             resolved = resolve_rules(plugin, gateway)
             report.problems.extend([*resolved.problems, *mixed_attempts(plugin)])
+            report.problems.extend(held_against_gateway(plugin, gateway))
             report.notices.extend(resolved.notices)
             plugin = resolved.plugin
         else:
+            report.notices.extend(held_against_cluster(plugin))
             plugin = settled_downstream(plugin)
         ready.append(plugin)
     if host == "envoy":

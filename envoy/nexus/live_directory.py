@@ -31,7 +31,7 @@ class Publication:
     needs_restart: bool
     """Whether the bootstrap configuration is another one: Envoy reads that only when it starts."""
     retiring: tuple[str, ...]
-    """Providers that are gone from the description, and stay for `RETIREMENT_S`."""
+    """Providers and services that are gone from the description, and stay for `RETIREMENT_S`."""
 
 
 class LiveDirectory:
@@ -60,7 +60,7 @@ class LiveDirectory:
         )
 
     def settle(self, *, now_s: float | None = None) -> bool:
-        """Drop the providers whose time is over; return whether none is left that retires."""
+        """Drop what is gone and whose time is over; return whether none is left that retires."""
         if self._retiring and _now(now_s) >= self._retire_at_s:
             self._replace(CLUSTERS, self._wanted[CLUSTERS])
             for name in map(key_file_name, self._retiring):

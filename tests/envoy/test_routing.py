@@ -1,6 +1,7 @@
 """What Envoy does by itself, as the renderer has told it to: routes, limits, errors, keys and TLS."""
 
 import contextlib
+import http.client
 import http.server
 import json
 import ssl
@@ -15,7 +16,7 @@ import pytest
 import requests
 
 from nexus.controls import ProviderControl
-from nexus.description import Gateway, Key, Limits, Provider, Timeouts, Tls
+from nexus.description import Gateway, Key, Limits, Provider, Service, Timeouts, Tls
 from nexus.live_directory import LiveDirectory
 from nexus.ports import free_ports
 from nexus.render import BOOTSTRAP, render, render_files, to_yaml
@@ -60,6 +61,27 @@ def test_a_cluster_that_is_not_there_is_an_openai_error(plain_gateway: RunningGa
         "param": None,
         "code": "cluster_not_found",
     }
+
+
+@pytest.mark.parametrize("values", [["inner"], ["inner", "openai"]])
+def test_no_request_gets_to_a_service(values: list[str]) -> None:
+    """Nor by naming it twice: Envoy takes the first of two values, and a matcher sees both."""
+    with running_providers("inner") as inner:
+        service = Service(name="inner", host="127.0.0.1", port=inner["inner"].port)
+        described = replace(describe_gateway(), services=(service,))
+        with running_gateway(gateway=described) as gateway:
+            connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+            connection.putrequest("GET", "/v1/models")
+            for value in values:
+                connection.putheader("x-ai-cluster", value)
+            connection.endheaders()
+            response = connection.getresponse()
+            error = json.loads(response.read())["error"]
+            connection.close()
+
+            assert (response.status, error["code"]) == (503, "no_healthy_upstream")
+            assert post(gateway, {"x-ai-cluster": "google"}).status_code == 200
+        assert inner["inner"].requests_in_all() == 0
 
 
 def test_a_providers_error_passes_as_it_is(plain_gateway: RunningGateway) -> None:

@@ -111,7 +111,8 @@ def test_all_that_is_imported_is_on_the_path_of_its_container(service: str, tmp_
         "for name in sys.argv[1:]: assert find_package(name), name\n"
     )
     assert not installed & UNAVAILABLE
-    plugins = [path.stem for path in (ROOT / "envoy" / "plugins").glob("*.yaml")]
+    files = (ROOT / "envoy" / "plugins").glob("*.yaml")
+    plugins = [yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["pluginName"] for path in files]
     command = [sys.executable, "-c", script, *plugins]
     environment = {"PYTHONPATH": ":".join(folders), "PATH": os.environ["PATH"]}
 

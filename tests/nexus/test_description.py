@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus.description import Key, Route, faked
+from nexus.description import Key, Route, Service, Tls, faked
 from nexus.gateway_file import read_gateway
 from nexus.reading import DescriptionError
 
@@ -160,6 +160,50 @@ def test_the_description_of_this_repository_is_right() -> None:
     assert [provider.name for provider in gateway.providers] == ["openai", "anthropic", "google", "moonshot"]
     assert [provider.port for provider in gateway.providers] == [10100, 10101, 10102, 10103]
     assert gateway.module == root / "build" / "ai-nexus.wasm"
+
+
+class TestServices:
+    def test_they_have_what_is_given(self, tmp_path: Path) -> None:
+        text = (
+            SMALLEST
+            + """
+services:
+- {name: webdis, host: 10.0.0.9, port: 7379}
+- {name: far, host: webdis.example.com, tls: {}}
+"""
+        )
+
+        near, far = read_gateway(write(tmp_path, text)).services
+
+        assert near == Service(name="webdis", host="10.0.0.9", port=7379)
+        assert (far.port, far.tls) == (
+            443,
+            Tls(sni="webdis.example.com", ca_file="/etc/ssl/certs/ca-certificates.crt"),
+        )
+
+    def test_everything_wrong_is_named_at_once(self, tmp_path: Path) -> None:
+        text = (
+            SMALLEST
+            + """
+services:
+- {name: webdis, host: 10.0.0.9}
+- {name: webdis, host: 10.0.0.9, port: 1, path_prefix: /x}
+- {name: openai, host: 10.0.0.9, port: 1}
+"""
+        )
+
+        assert sorted(problems_of(tmp_path, text)) == [
+            "gateway.yaml: services[0].port: expected a whole number from 1 to 65535, got nothing",
+            "gateway.yaml: services[1].name: 'webdis' is the name of an earlier entry too",
+            "gateway.yaml: services[1].path_prefix: unknown key",
+            "gateway.yaml: services[2].name: 'openai' is the name of a provider too",
+        ]
+
+    def test_they_stay_when_providers_are_faked(self, tmp_path: Path) -> None:
+        text = SMALLEST + "services: [{name: webdis, host: 10.0.0.9, port: 7379}]"
+        gateway = read_gateway(write(tmp_path, text))
+
+        assert faked(gateway, "127.0.0.1", 20000).services == gateway.services
 
 
 class TestRoutes:
