@@ -4,12 +4,13 @@ import contextlib
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aigateway import signals
 from aigateway.intake import too_large, unreadable, wants_body
 from aigateway.json_edit import set_members
+from aigateway.lost_answers import LOST_ANSWERS, decode_lost_answers
 from aigateway.models import Model
 from aigateway.money import usd
 from aigateway.refusals import InvalidRequestError, Refusal
@@ -33,7 +34,7 @@ from .limits import Limit, Per, Spender
 from .orders import Order, read_order
 from .owners import EMPTY, SILENT_BEATS, Heard, Roll, beat, decode_roll, encode_roll, listen, sign_out
 from .reading import AnswerReading
-from .settlement import Answer, Settlement, conclude, shares, who_answered
+from .settlement import Answer, Settlement, conclude, lost_costs, shares, who_answered
 from .slots import CorruptSlotError
 from .telling import may_tell, refuse, remaining, warnings
 
@@ -373,14 +374,17 @@ class BudgetGuard(HttpFilter[Config]):
             reserved_nano_usd=self._reserved_nano_usd,
             on_missing_usage=config.on_missing_usage,
         )
+        lost = lost_costs(order, decode_lost_answers(self.properties.get_str(LOST_ANSWERS)))
+        costs = [*lost, (model, settlement.nano_usd)]
+        charged_nano_usd = sum([nano_usd for _, nano_usd in costs])
         ledger = context.desk(config).ledger
-        for entry, nano_usd in shares(entries, model, settlement.nano_usd):
+        for entry, nano_usd in shares(entries, costs):
             context.settle(ledger, entry, nano_usd)
         self._reading = None
-        self._record = _record(settlement, model, self._reserved_nano_usd)
-        context.count("spent_nano_usd", settlement.nano_usd)
+        self._record = _record(settlement, model, lost, self._reserved_nano_usd)
+        context.count("spent_nano_usd", charged_nano_usd)
         context.count(f"settled.{settlement.basis}")
-        if settlement.nano_usd > self._reserved_nano_usd:
+        if charged_nano_usd > self._reserved_nano_usd:
             context.count("underestimated")
 
     def _announce(self, request: Request) -> Outcome:
@@ -454,16 +458,20 @@ def _is_event_stream(kind: str | None) -> bool:
     return kind is not None and kind.partition(";")[0].strip().lower() == "text/event-stream"
 
 
-def _record(settlement: Settlement, model: Model, reserved_nano_usd: int) -> str:
+def _record(
+    settlement: Settlement, model: Model, lost: Sequence[tuple[Model, int]], reserved_nano_usd: int
+) -> str:
     """Write down what was charged, and why, for the access log."""
     record: dict[str, object] = {
         "model": model.key,
         "basis": str(settlement.basis),
-        "charged_nano_usd": settlement.nano_usd,
+        "charged_nano_usd": settlement.nano_usd + sum([nano_usd for _, nano_usd in lost]),
         "reserved_nano_usd": reserved_nano_usd,
     }
     if settlement.usage is not None:
         record |= {name: getattr(settlement.usage, name) for name in _COUNTS}
+    if lost:
+        record["lost"] = [{"model": model.key, "charged_nano_usd": nano_usd} for model, nano_usd in lost]
     return _ENCODER.encode(record)
 
 

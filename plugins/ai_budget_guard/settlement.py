@@ -6,6 +6,9 @@ the provider reports its usage                   that, at the prices of who answ
 an error, without usage                          nothing
 an answer without usage                          what was said, or what was reserved
 an answer that cannot be read                    what was reserved
+
+Beside that, of each attempt that failed when it had begun to answer, though nothing of that reached the caller:
+the input, and what had come.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +17,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from aigateway import signals
+from aigateway.lost_answers import LostAnswer
 from aigateway.models import Model
 from aigateway.usage import Usage
 
@@ -21,9 +25,11 @@ from .config import OnMissingUsage
 from .ledger import Entry
 from .orders import Order
 
-__all__ = ["Answer", "Basis", "Settlement", "conclude", "shares", "who_answered"]
+__all__ = ["Answer", "Basis", "Settlement", "conclude", "lost_costs", "shares", "who_answered"]
 
 _FIRST_ERROR = 300
+_BYTES_PER_TOKEN = 4
+"""As in `aigateway.usage`, of answers that are known by their length."""
 
 
 class Basis(StrEnum):
@@ -109,10 +115,29 @@ def who_answered(models: Sequence[Model], headers: Mapping[str, str | None], clu
     return models[0]
 
 
-def shares(entries: Sequence[Entry], model: Model, nano_usd: int) -> list[tuple[Entry, int]]:
-    """Say what each account pays: all, or nothing if it is the account of one who did not answer."""
+def lost_costs(order: Order, lost: Sequence[LostAnswer]) -> list[tuple[Model, int]]:
+    """Say what the answers did cost that never reached the caller, as far as that can be seen."""
+    known = {model.key: model for model in order.models}
     return [
-        (entry, nano_usd if entry.allowance.pays_for is None or model.key in entry.allowance.pays_for else 0)
+        (model, model.prices.cost(Usage(order.input_tokens, -(-answer.seen_bytes // _BYTES_PER_TOKEN))))
+        for answer in lost
+        if (model := known.get(answer.model)) is not None
+    ]
+
+
+def shares(entries: Sequence[Entry], costs: Sequence[tuple[Model, int]]) -> list[tuple[Entry, int]]:
+    """Say what each account pays of what was asked of several models: what its own ones cost, or all."""
+    return [
+        (
+            entry,
+            sum(
+                [
+                    nano_usd
+                    for model, nano_usd in costs
+                    if entry.allowance.pays_for is None or model.key in entry.allowance.pays_for
+                ]
+            ),
+        )
         for entry in entries
     ]
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from aigateway import signals
 from aigateway.json_edit import set_members
+from aigateway.lost_answers import LOST_ANSWERS, LostAnswer, decode_lost_answers, encode_lost_answers
 from aigateway.refusals import InvalidRequestError, Refusal
 from proxywasm import CONTINUE, PAUSE, HttpFilter, Outcome, Reply, Request, Response, plugin
 
@@ -93,6 +94,7 @@ class ProviderAttempt(HttpFilter[Config]):
         """Whether nothing of an answer has gone on, so that another may still be asked."""
         self._is_reading_error = False
         self._held_bytes = 0
+        self._seen_bytes = 0
         self.deadline_s = math.inf
 
     async def on_request_headers(self, request: Request) -> Outcome:
@@ -155,6 +157,8 @@ class ProviderAttempt(HttpFilter[Config]):
             return CONTINUE
         if watch.wants_body:
             chunk = response.body.chunk
+            if self._is_open:
+                self._seen_bytes = len(chunk)
             if missing := watch.feed(chunk[self._held_bytes :], self.now, is_last=is_last):
                 response.body.replace(chunk + missing)
             if self._is_open and watch.wants_more and len(chunk) <= _LONGEST_HELD:
@@ -183,6 +187,7 @@ class ProviderAttempt(HttpFilter[Config]):
         exchange = self._exchange()
         if self._is_open and not is_caller_gone(exchange):
             cause = self._cause_of_silence(exchange)
+            self._lose_answer(target)
             self._settle(target, attempt, Event(Kind.FAILURE, cause))
             self._follow(self._choose(Trouble.FAILED, cause))
             return
@@ -198,6 +203,7 @@ class ProviderAttempt(HttpFilter[Config]):
         if attempt is None or target is None or not self._is_open:
             return
         exchange = self._watch.exchange(self.now(), None)
+        self._lose_answer(target)
         self._settle(target, attempt, classify_abandoned(exchange, self.config.limits, "deadline"))
         self._let_go()
         self.plugin.count(f"gave_up.{Stop.DEADLINE}")
@@ -298,10 +304,21 @@ class ProviderAttempt(HttpFilter[Config]):
             response.headers[_RATE_LIMITED] = "true"
             self.properties.set(ATTEMPT, encode_attempt(attempt.settled()))
             return
+        if event.cause != Answer.ERROR:
+            self._lose_answer(target)
         del response.headers[_RATE_LIMITED]  # It is the provider's, and of no meaning to another one.
         if following.status:
             response.status = _RETRIED_STATUS
         self._follow(following)
+
+    def _lose_answer(self, target: Target) -> None:
+        """Leave a word for whoever pays, if an answer had begun that nobody will see."""
+        if self._watch.status is None or self._watch.status >= 300:
+            return
+        lost = decode_lost_answers(self.properties.get_str(LOST_ANSWERS))
+        # Of a stream not one event is held that says something.
+        lost.append(LostAnswer(target.name, 0 if self._watch.is_streamed else self._seen_bytes))
+        self.properties.set(LOST_ANSWERS, encode_lost_answers(lost))
 
     def _let_go(self) -> None:
         """Have what there is go on to the caller: it is too late for anybody else."""

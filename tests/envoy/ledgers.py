@@ -1,18 +1,32 @@
 """What the tests of the budget guard read: its accounts, what it says that it charged, and its metrics."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 import requests
 
 from ai_budget_guard.accounts import Account
+from ai_budget_guard.owners import Roll, decode_roll
 from ai_budget_guard.slots import closed_nano_usd, every_account
 from aigateway.catalog import DEFAULT_CATALOG
 from aigateway.usage import Usage
 from nexus.controls import SeenRequest
 from nexus.testing import RunningGateway
 
-__all__ = ["GUARD", "SLOTS", "accounts", "chain", "charged", "lifetime", "metric", "price", "price_of"]
+__all__ = [
+    "GUARD",
+    "SLOTS",
+    "accounts",
+    "chain",
+    "charged",
+    "lifetime",
+    "metric",
+    "owners",
+    "price",
+    "price_of",
+    "wait_until",
+]
 
 GUARD = "ai-budget-guard"
 SLOTS = 8
@@ -37,6 +51,11 @@ def lifetime(gateway: RunningGateway, limit: str) -> int:
     return sum(map(closed_nano_usd, slots)) + sum(account.lifetime_nano_usd for account in opened)
 
 
+def owners(gateway: RunningGateway) -> Roll:
+    """Return who has reserved something, and who was given up."""
+    return decode_roll(requests.get(f"{gateway.base_url}/__owners", timeout=10).content)
+
+
 def price(model: str, usage: Usage) -> int:
     """Return what *usage* costs, in nano-USD."""
     found = DEFAULT_CATALOG.find(model)
@@ -54,6 +73,14 @@ def price_of(seen: SeenRequest) -> int:
 def metric(gateway: RunningGateway, name: str) -> int:
     """Return a metric of the guard; 0 if it does not exist yet."""
     return gateway.admin.stats(f"{METRICS}.{name}").get(f"{METRICS}.{name}", 0)
+
+
+def wait_until(holds: Callable[[], bool], what: str, *, for_s: float = 10) -> None:
+    """Wait for what happens a moment later."""
+    deadline = time.monotonic() + for_s
+    while not holds():
+        assert time.monotonic() < deadline, f"it is not so after {for_s} s: {what}"
+        time.sleep(0.02)
 
 
 def charged(gateway: RunningGateway) -> dict[str, dict[str, object]]:

@@ -17,7 +17,7 @@ from nexus.description import Retries, Timeouts
 from nexus.providers import count_tokens
 from nexus.testing import RunningGateway, describe_gateway, running_gateway
 
-from .ledgers import accounts, chain, charged, lifetime, metric, price, price_of
+from .ledgers import accounts, chain, charged, lifetime, metric, price, price_of, wait_until
 
 BREAKER = "ai-provider-circuit-breaker"
 CHAT = "/v1/chat/completions"
@@ -69,10 +69,7 @@ def gateway(started: RunningGateway) -> Iterator[RunningGateway]:
 
 
 def eventually_settled(gateway: RunningGateway) -> None:
-    deadline = time.monotonic() + 10
-    while metric(gateway, "reserved_nano_usd"):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: metric(gateway, "reserved_nano_usd") == 0, "nothing is reserved")
     for limit in PER:
         assert all(account.holds == () for account in accounts(gateway, limit).values())
 
@@ -99,11 +96,8 @@ def ask(gateway: RunningGateway, who: str, *, path: str = CHAT, stream: bool = F
 
 
 def record_of(gateway: RunningGateway, who: str) -> dict[str, object]:
-    deadline = time.monotonic() + 10
-    while who not in (records := charged(gateway)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return records[who]
+    wait_until(lambda: who in charged(gateway), f"what {who!r} was charged is in the log")
+    return charged(gateway)[who]
 
 
 def headers(who: str) -> dict[str, str]:
@@ -211,7 +205,7 @@ def test_where_nobody_answers_nothing_is_charged(
     assert who not in accounts(gateway)
 
 
-def test_an_answer_that_breaks_off_is_not_tried_again_and_costs_what_was_seen_of_it(
+def test_a_stream_that_breaks_off_is_not_tried_again_and_costs_what_was_seen_of_it(
     gateway: RunningGateway,
 ) -> None:
     gateway.providers["openai"].set_fault(cut_after_bytes=2_500)
@@ -224,6 +218,38 @@ def test_an_answer_that_breaks_off_is_not_tried_again_and_costs_what_was_seen_of
     assert answered.record["charged_nano_usd"] == price_of(seen) > 0
     assert gateway.providers["anthropic"].requests_in_all() == 0
     assert accounts(gateway)["broken off"].spent_nano_usd == price_of(seen)
+
+
+LOST: dict[str, tuple[bool, dict[str, object], int]] = {
+    "cut": (False, {"cut_after_bytes": 100}, 25),
+    "malformed": (False, {"malformed": True}, -1),
+    "silent stream": (True, {"first_token_ms": 3_000}, 0),
+}
+"""Whether it is a stream, the fault, and the tokens that came; -1: as many as there were bytes for."""
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_an_answer_that_broke_before_the_caller_saw_it_costs_its_question_and_what_had_come(
+    gateway: RunningGateway, name: str
+) -> None:
+    stream, fault, tokens = LOST[name]
+    gateway.providers["openai"].set_fault(**fault)
+    before = lifetimes(gateway, "model")
+
+    answered = ask(gateway, name, stream=stream)
+
+    assert answered.headers["x-ai-provider"] == "anthropic"
+    lost = the_only_request(gateway, "openai")
+    assert lost.status == 200
+    tokens = -(-lost.bytes_sent // 4) if tokens < 0 else tokens
+    lost_cost = price("gpt-4.1-mini", Usage(QUESTION_TOKENS, tokens))
+    cost = price_of(the_only_request(gateway, "anthropic"))
+    assert answered.record["lost"] == [{"model": "openai/gpt-4.1-mini", "charged_nano_usd": lost_cost}]
+    assert answered.record["charged_nano_usd"] == lost_cost + cost
+    assert accounts(gateway)[name].spent_nano_usd == lost_cost + cost
+    after = lifetimes(gateway, "model")
+    assert after["claude-haiku"] - before.get("claude-haiku", 0) == cost
+    assert after["gpt-4.1-mini"] - before.get("gpt-4.1-mini", 0) == lost_cost
 
 
 def test_while_nobody_has_answered_the_dearest_is_reserved_wherever_it_may_be_paid_from(

@@ -1,7 +1,8 @@
 """A filter that shows what the budget guard has in its ledger, what it charged, and that can end the VM.
 
-``GET /__ledger/<limit>`` gives all slots of a limit, ``x-do: abort`` ends the VM. When a stream is over, what
-the guard has left in its property goes to the log, with the request's ``x-test-id``.
+``GET /__ledger/<limit>`` gives all slots of a limit, ``GET /__owners`` who has reserved something, and
+``x-do: abort`` ends the VM. When a stream is over, what the guard has left in its property goes to the log,
+with the request's ``x-test-id``.
 """
 
 import logging
@@ -11,6 +12,7 @@ from proxywasm import CONTINUE, HttpFilter, Outcome, Reply, Request, plugin
 
 _log = logging.getLogger(__name__)
 _PATH = "/__ledger/"
+_OWNERS_PATH = "/__owners"
 
 
 @plugin("ledger")
@@ -27,6 +29,8 @@ class LedgerFilter(HttpFilter[dict[str, int]]):
             keys = (f"budget/{limit}/{slot}" for slot in range(self.config["slots"]))
             slots = (self.shared.get(key) for key in keys)
             return Reply(200, b"\0".join(slot for slot in slots if slot))
+        if request.path == _OWNERS_PATH:
+            return Reply(200, self.shared.get("budget/owners") or b"")
         if request.headers.get("x-do") == "abort":
             os.abort()
         self._test_id = request.headers.get("x-test-id")

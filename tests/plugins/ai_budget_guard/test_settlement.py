@@ -7,8 +7,9 @@ import pytest
 from ai_budget_guard.accounts import Reservation
 from ai_budget_guard.ledger import Allowance, Entry
 from ai_budget_guard.orders import Order
-from ai_budget_guard.settlement import Answer, Basis, conclude, shares, who_answered
+from ai_budget_guard.settlement import Answer, Basis, conclude, lost_costs, shares, who_answered
 from aigateway.chat import Format
+from aigateway.lost_answers import LostAnswer
 from aigateway.models import Model, Prices
 from aigateway.usage import Usage
 from aigateway.windows import TOTAL
@@ -114,5 +115,17 @@ def test_only_the_account_of_who_answered_pays() -> None:
 
     entries = [entry("all"), entry("cheap", "a/cheap", "c/cheap"), entry("dear", "b/dear")]
 
-    assert [amount for _, amount in shares(entries, DEAR, 40)] == [40, 0, 40]
-    assert [amount for _, amount in shares(entries, CHEAP, 40)] == [40, 40, 0]
+    assert [amount for _, amount in shares(entries, [(DEAR, 40)])] == [40, 0, 40]
+    assert [amount for _, amount in shares(entries, [(CHEAP, 40)])] == [40, 40, 0]
+    assert [amount for _, amount in shares(entries, [(DEAR, 7), (CHEAP, 40)])] == [47, 40, 7]
+
+
+def test_answers_that_nobody_saw_cost_their_input_and_what_had_come() -> None:
+    lost = [LostAnswer(DEAR.key, 0), LostAnswer(CHEAP.key, 9), LostAnswer("who/knows", 400)]
+
+    costs = lost_costs(ORDER, lost)
+
+    assert costs == [
+        (DEAR, DEAR.prices.cost(Usage(ORDER.input_tokens, 0))),
+        (CHEAP, CHEAP.prices.cost(Usage(ORDER.input_tokens, 3))),
+    ]
