@@ -18,6 +18,8 @@ class ControlError(RuntimeError):
 class SeenRequest:
     """A request as a fake provider has seen it, and what became of the response so far."""
 
+    time_s: float
+    """When it came, in epoch seconds."""
     method: str
     path: str
     headers: tuple[tuple[str, str], ...]
@@ -45,6 +47,7 @@ class SeenRequest:
         response = entry["response"]
         body = None if entry["body"] is None else entry["body"].encode()
         return cls(
+            time_s=entry["time"],
             method=entry["method"],
             path=entry["path"],
             headers=tuple((name, value) for name, value in entry["headers"]),
