@@ -135,9 +135,12 @@ class ProviderAttempt(HttpFilter[Config]):
         if status < 300:
             if watch.is_streamed:
                 del headers["content-length"]  # An event may have to be appended.
-            if status >= 200 and attempt.format is not None and not is_last:
+            if status < 200 or attempt.format is None:
+                self._let_go()
+            elif not is_last:
                 return PAUSE
-            self._let_go()
+            else:
+                self._judge_beginning(response)
             return CONTINUE
         if status in _OF_THE_CALLER and not is_last and _is_short(headers.get("content-length")):
             self._is_reading_error = True
@@ -202,7 +205,7 @@ class ProviderAttempt(HttpFilter[Config]):
         attempt, target = self._attempt, self._target
         if attempt is None or target is None or not self._is_open:
             return
-        exchange = self._watch.exchange(self.now(), None)
+        exchange = self._watch.exchange(self.deadline_s, None)
         self._lose_answer(target)
         self._settle(target, attempt, classify_abandoned(exchange, self.config.limits, "deadline"))
         self._let_go()

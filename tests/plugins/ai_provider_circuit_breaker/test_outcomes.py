@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_provider_circuit_breaker import Answer, Event, Exchange, Kind, Limits, classify
-from ai_provider_circuit_breaker.outcomes import classify_check, read_retry_after
+from ai_provider_circuit_breaker.outcomes import classify_abandoned, classify_check, read_retry_after
 
 NOW = 1_790_000_000.0
 LIMITS = Limits()
@@ -150,6 +150,13 @@ def test_a_call_that_takes_too_long_is_slow_if_so_configured() -> None:
 
     assert classify(exchange, Limits(slow_call_s=10)) == Event(Kind.SLOW, "slow_call")
     assert classify(exchange, LIMITS).kind is Kind.SUCCESS
+
+
+@pytest.mark.parametrize(("limit_s", "kind"), [(40, "not_counted"), (20, "failure"), (0, "not_counted")])
+def test_an_attempt_that_was_ended_has_its_own_limit(limit_s: float, kind: str) -> None:
+    exchange = Exchange(duration_s=31, limit_s=limit_s)
+
+    assert classify_abandoned(exchange, Limits(first_token_s=30), "deadline").kind == kind
 
 
 @pytest.mark.parametrize("details", ["downstream_remote_disconnect", "downstream_local_disconnect"])

@@ -75,3 +75,43 @@ def test_without_an_answer_there_is_no_status() -> None:
     exchange = Watch(None, SENT).exchange(SENT + 4, None)
 
     assert (exchange.status, exchange.first_byte_s, exchange.duration_s) == (None, None, 4)
+
+
+@pytest.mark.parametrize(
+    ("headers", "chunks", "wants_more", "verdict"),
+    [
+        (STREAM, [b": wait\n\n"], True, Answer.WHOLE),
+        (STREAM, [EVENT[:9]], True, Answer.WHOLE),
+        (STREAM, [EVENT], False, Answer.WHOLE),
+        (STREAM, [b'data: {"error":{"message":"overloaded"}}\n\n'], False, Answer.ERROR),
+        (STREAM, [b"data: nonsense\n\n"], False, Answer.MALFORMED),
+        (JSON, [b'{"id":'], True, Answer.WHOLE),
+        (JSON, [b"\n\n"], False, Answer.WHOLE),
+        (JSON, [b"\n\n", b' {"id"'], True, Answer.WHOLE),
+        (JSON, [b"<html>"], False, Answer.MALFORMED),
+        (JSON, [b'{"id":"' + b"x" * 70_000], False, Answer.WHOLE),
+        ({"content-type": "audio/mpeg"}, [b"ID3"], False, Answer.WHOLE),
+    ],
+)
+def test_little_of_an_answer_may_show_that_it_is_none(
+    headers: dict[str, str], chunks: list[bytes], wants_more: bool, verdict: Answer
+) -> None:
+    watch = Watch(Format.CHAT, SENT)
+    watch.answered(200, headers)
+    feed(watch, *chunks, ends=False)
+
+    assert (watch.wants_more, watch.verdict()) == (wants_more, verdict)
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "verdict"),
+    [(STREAM, b": wait\n\n", Answer.CUT), (JSON, b'{"id":', Answer.MALFORMED), (JSON, b"{}", Answer.WHOLE)],
+)
+def test_at_its_end_nothing_more_is_wanted(headers: dict[str, str], content: bytes, verdict: Answer) -> None:
+    watch = Watch(Format.CHAT, SENT)
+    watch.answered(200, headers)
+    watch.has_ended = True
+    feed(watch, content)
+
+    assert (watch.wants_more, watch.verdict()) == (False, verdict)
+    assert watch.exchange(SENT + 1, "via_upstream").answer is verdict
