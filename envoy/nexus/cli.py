@@ -1,4 +1,4 @@
-"""The command line: ``python -m nexus {run,render,catalog,providers}``."""
+"""The command line: ``python -m nexus {run,render,catalog,budget,providers}``."""
 
 import argparse
 import asyncio
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .budget import BudgetError, add_budget_command
 from .catalog import add_catalog_command
 from .description import is_ip_address
 from .envoy import EnvoyMissingError
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (RunError, WriteError, DescriptionError, EnvoyMissingError) as error:
+    except (RunError, WriteError, DescriptionError, EnvoyMissingError, BudgetError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -35,13 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m nexus",
-        description="Run stock Envoy with AI Nexus plugins, render its configuration, import models, fake "
-        "LLM providers.",
+        description="Run stock Envoy with AI Nexus plugins, render its configuration, import models, look "
+        "after budgets, fake LLM providers.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_render(commands)
     add_catalog_command(commands)
+    add_budget_command(commands)
     _add_providers(commands)
     return parser
 

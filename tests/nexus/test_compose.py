@@ -30,7 +30,7 @@ KNOWN_KEYS = {
     "working_dir",
 }
 # Of what is installed here, and not in the containers.
-UNAVAILABLE = {"envoy", "genai_prices", "wasmtime", "h2", "requests", "numpy", "sklearn", "componentize_py"}
+UNAVAILABLE = {"envoy", "genai_prices", "redis", "wasmtime", "h2", "requests", "numpy", "sklearn", "componentize_py"}
 
 
 def nexus_arguments(service: str) -> list[str]:
