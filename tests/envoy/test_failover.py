@@ -20,9 +20,10 @@ import pytest
 import requests
 
 from nexus.controls import AdminPage
-from nexus.description import Gateway, Key, Provider, Retries, Timeouts
+from nexus.description import Gateway, Key, Provider, Retries, Timeouts, Tls
+from nexus.live_directory import LiveDirectory
 from nexus.ports import free_ports
-from nexus.render import render
+from nexus.render import BOOTSTRAP, render, render_files
 from nexus.testing import (
     RunningGateway,
     describe_gateway,
@@ -30,6 +31,8 @@ from nexus.testing import (
     running_envoy,
     running_gateway,
 )
+
+from .http2 import CERTIFICATE, Http2Provider, http2_provider, send
 
 NAME = "ai-provider-circuit-breaker"
 METRICS = "wasmcustom.ai_provider_circuit_breaker"
@@ -466,11 +469,12 @@ def serving(module: Path, config: dict[str, object], **changes: Any) -> Iterator
     plugins = [describe_plugin(NAME, config | {"catalog": CATALOG})]
     port = described.listeners[0].port
     with contextlib.ExitStack() as stack:
-        three = [stack.enter_context(scripted(port)) for port in ports[:3]]
+        openai, anthropic, google = (stack.enter_context(scripted(port)) for port in ports[:3])
         stack.enter_context(running_envoy(render(described, plugins), port=port))
-        for provider in three:
+        for provider in (openai, anthropic, google):
             provider.requests.clear()
-        yield Providers(f"http://127.0.0.1:{port}", *three, admin=AdminPage(described.admin.port))
+        admin = AdminPage(described.admin.port)
+        yield Providers(f"http://127.0.0.1:{port}", openai, anthropic, google, admin)
 
 
 @pytest.fixture
@@ -599,6 +603,109 @@ def test_scenario_stream_ended_early(
     assert seen.outcome == "cut"
     assert seen.body.startswith(providers.openai.body)
     assert seen.attempts == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_provider_whose_key_is_not_there_is_passed_over(
+    module: Path, tmp_path: Path, keys: None, is_first: bool
+) -> None:
+    """It refuses the request, which carries no other key, and then it is left alone."""
+    first = free_ports(5)
+    described = describe_providers(module, [first + number for number in range(5)])
+    absent = Key(file=tmp_path / "absent")
+    openai, anthropic, *others = described.providers
+    keyless = (
+        (replace(openai, key=absent), anthropic) if is_first else (openai, replace(anthropic, key=absent))
+    )
+    described = replace(described, providers=(*keyless, *others))
+    plugins = [describe_plugin(NAME, CONFIG | {"catalog": CATALOG})]
+    live = LiveDirectory(tmp_path / "envoy")
+    live.publish(render_files(described, plugins, live.path, edition=""))
+    port = described.listeners[0].port
+    with contextlib.ExitStack() as stack:
+        served = [stack.enter_context(scripted(first + number)) for number in range(3)]
+        stack.enter_context(running_envoy(live.path / BOOTSTRAP, port=port))
+        without, following = served[:2] if is_first else served[1:]
+        without.fail("invalid_api_key", 401)
+        if not is_first:
+            served[0].status = 503
+
+        seen = [
+            ask(f"http://127.0.0.1:{port}", headers={"authorization": "Bearer callers"}) for _ in range(2)
+        ]
+
+        assert [each.outcome for each in seen] == ["200", "200"]
+        assert len(following.requests) == 2
+        [(_, headers, _)] = without.requests
+        assert "authorization" not in headers
+        name = "openai" if is_first else "anthropic"
+        assert AdminPage(described.admin.port).stats(METRICS)[f"{METRICS}.{name}.unauthorized"] == 1
+
+
+# Providers that are spoken to over TLS and HTTP/2
+
+
+TRUSTED = Tls(sni="llm.internal", ca_file=str(CERTIFICATE))
+
+
+@contextlib.contextmanager
+def secured(module: Path, first_tls: Tls = TRUSTED) -> Iterator[tuple[int, Http2Provider, Http2Provider]]:
+    """Serve a gateway and two providers; give its port and them."""
+    with contextlib.ExitStack() as stack:
+        openai, anthropic = (stack.enter_context(http2_provider()) for _ in range(2))
+        described = describe_providers(module, [openai.port, anthropic.port, 1, 1, 1])
+        first, second, *others = described.providers
+        first, second = replace(first, tls=first_tls), replace(second, tls=TRUSTED)
+        described = replace(described, providers=(first, second, *others))
+        plugins = [describe_plugin(NAME, LASTING | {"catalog": CATALOG})]
+        port = described.listeners[0].port
+        stack.enter_context(running_envoy(render(described, plugins), port=port))
+        openai.requests.clear()
+        yield port, openai, anthropic
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"refuses": True}])
+def test_it_goes_on_over_http2(module: Path, keys: None, fault: dict[str, Any]) -> None:
+    with secured(module) as (port, openai, anthropic):
+        for name, value in fault.items():
+            setattr(openai, name, value)
+
+        seen = ask(f"http://127.0.0.1:{port}", text="long " * 50_000)
+
+        assert (seen.outcome, seen.provider, seen.attempts) == ("200", "anthropic", 2)
+        assert len(openai.requests) == 1
+        [request] = anthropic.requests
+        assert request.headers[":path"] == "/openai/v1/chat/completions"
+        assert request.headers[":authority"] == "llm.internal"
+        assert request.headers["authorization"] == "Bearer key-of-anthropic"
+        sent = json.loads(request.body)
+        assert sent["model"] == "claude-sonnet-upstream"
+        assert sent["messages"][0]["content"] == "long " * 50_000
+
+
+def test_a_certificate_that_is_not_trusted_is_a_failed_attempt(module: Path, keys: None) -> None:
+    with secured(module, replace(TRUSTED, sni="other.internal")) as (port, openai, _):
+        seen = ask(f"http://127.0.0.1:{port}")
+
+        assert (seen.outcome, seen.provider, seen.attempts) == ("200", "anthropic", 2)
+        assert not openai.requests
+
+
+def test_trailers_are_there_at_each_attempt(module: Path, keys: None) -> None:
+    with secured(module) as (port, openai, anthropic):
+        openai.status, openai.trailers = 503, {"x-sum": "openais"}
+        anthropic.trailers = {"x-sum": "anthropics"}
+        head = {":method": "POST", ":path": CHAT, ":scheme": "http", ":authority": "gateway"}
+        body = json.dumps({"model": "gpt-5.5", "messages": [{"role": "user", "content": "hi"}]}).encode()
+
+        response = send(port, head | CHOICE, body, {"x-sum": "callers"})
+
+        assert response.headers[":status"] == "200"
+        assert response.headers["x-ai-provider"] == "anthropic"
+        assert (response.body, response.trailers) == (anthropic.body, anthropic.trailers)
+        for provider in (openai, anthropic):
+            assert [request.trailers for request in provider.requests] == [{"x-sum": "callers"}]
+        assert json.loads(anthropic.requests[0].body)["model"] == "claude-sonnet-upstream"
 
 
 # Errors that the request is to blame for

@@ -97,7 +97,7 @@ def test_what_was_spent_counts() -> None:
     asked = chain_of(SONNET, prompt_tokens=1000, max_tokens=50)
     assert chosen(asked, bounds=bounds) is SONNET
     for dearer in ({"spent_nano_usd": 1}, {"max_tokens": 51}, {"max_tokens": None}, {"prompt_tokens": 1001}):
-        chain = replace(asked, **dearer)  # type: ignore[arg-type]
+        chain = replace(asked, **dearer)
         assert choose(chain, Trouble.FAILED, now_s=NOW, bounds=bounds, ask=yes).stop is Stop.COST
 
 
