@@ -20,6 +20,8 @@ from typing import Final
 
 from aigateway.windows import Span
 
+from .lease import Lease
+
 __all__ = [
     "EMPTY",
     "Account",
@@ -29,8 +31,10 @@ __all__ = [
     "bring_to",
     "charge",
     "free",
+    "hold",
     "renew",
     "reserve",
+    "resets_s",
     "settle",
 ]
 
@@ -61,6 +65,8 @@ class Account:
     holds: tuple[Hold, ...] = ()
     lifetime_nano_usd: int = 0
     """Everything that was ever charged."""
+    lease: Lease | None = None
+    """Of an account in Redis: what may be spent of it here. The rest is then what Redis has not heard."""
 
     @property
     def spent_nano_usd(self) -> int:
@@ -75,7 +81,7 @@ class Account:
     @property
     def is_idle(self) -> bool:
         """Whether nothing of it counts: without it every decision is the same."""
-        return not self.spent and not self.holds
+        return not self.spent and not self.holds and self.lease is None
 
     @property
     def held_nano_usd(self) -> int:
@@ -118,7 +124,8 @@ def bring_to(
     counts_from_s = max(account.counts_from_s, window_s - (parts - 1) * length_s)
     spent = [entry for entry in account.spent if entry[0] >= counts_from_s]
     holds = [hold for hold in account.holds if hold.expires_s > now_s and hold.owner not in lost]
-    return Account(window_s, counts_from_s, tuple(spent), tuple(holds), account.lifetime_nano_usd)
+    lifetime_nano_usd, lease = account.lifetime_nano_usd, account.lease
+    return Account(window_s, counts_from_s, tuple(spent), tuple(holds), lifetime_nano_usd, lease)
 
 
 def free(
@@ -156,7 +163,14 @@ def reserve(
         spent, reserved = account.spent_nano_usd, account.reserved_nano_usd
         over_nano_usd = spent + reserved + nano_usd - limit_nano_usd
         if over_nano_usd > 0:
-            return account, Refused(spent, reserved, _resets_s(account, over_nano_usd, span, parts))
+            return account, Refused(spent, reserved, resets_s(account, over_nano_usd, span, parts))
+    return hold(account, nano_usd, now_s, owner=owner, lasts_s=lasts_s)
+
+
+def hold(
+    account: Account, nano_usd: int, now_s: int, *, owner: str, lasts_s: int
+) -> tuple[Account, Reservation]:
+    """Reserve in an account that has been brought to the present, whatever the limit."""
     reservation = Reservation(owner, account.window_s, _expiry_s(now_s, lasts_s), nano_usd)
     return _held(account, reservation, nano_usd), reservation
 
@@ -193,6 +207,7 @@ def charge(account: Account, window_s: int, nano_usd: int) -> Account:
         tuple(sorted(spent.items())),
         account.holds,
         account.lifetime_nano_usd + nano_usd,
+        account.lease,
     )
 
 
@@ -200,7 +215,7 @@ def _expiry_s(now_s: int, lasts_s: int) -> int:
     return -(-(now_s + lasts_s) // EXPIRY_STEP_S) * EXPIRY_STEP_S
 
 
-def _resets_s(account: Account, over_nano_usd: int, span: Span, parts: int) -> int | None:
+def resets_s(account: Account, over_nano_usd: int, span: Span, parts: int) -> int | None:
     """Say when enough of what was spent has left the window to be within the limit."""
     if span.end_s is None:
         return None
@@ -224,5 +239,10 @@ def _held(account: Account, reservation: Reservation, change: int) -> Account:
     if change > 0:
         holds.append(Hold(owner, window_s, expires_s, change))
     return Account(
-        account.window_s, account.counts_from_s, account.spent, tuple(holds), account.lifetime_nano_usd
+        account.window_s,
+        account.counts_from_s,
+        account.spent,
+        tuple(holds),
+        account.lifetime_nano_usd,
+        account.lease,
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
+    "FOR_EVER_S",
     "NO_LEASE",
     "Answer",
     "Call",
@@ -23,6 +24,8 @@ __all__ = [
     "encode_call",
     "encode_lease",
 ]
+
+FOR_EVER_S: Final = 1 << 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Answer:
     window_s: int
     counts_from_s: int
     left_s: int
-    """How long the lease is good."""
+    """How long the lease is good, by the clock of Redis."""
     spent_nano_usd: int
     leased_nano_usd: int
     """The leases of all gateways, this one included."""
@@ -66,6 +69,8 @@ class Answer:
     """Whether somebody is short, so that what is free should be given back."""
     parts: tuple[tuple[int, int], ...] = ()
     """What was spent by window, or by part of a rolling one, if there was too little; oldest first."""
+    until_s: int = FOR_EVER_S
+    """Until when the lease may be spent, by the clock of the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Lease:
 
     nano_usd: int = 0
     window_s: int = 0
-    """The newest window when it was given: without that, or the part of a rolling one, it is worth nothing."""
+    """The newest window, or part of a rolling one, when it was given; it is worth nothing after that."""
     until_s: int = 0
     """From then on it may be spent by others."""
     number: int = 0
@@ -144,7 +149,7 @@ def decode_answer(text: str) -> Answer:
 
 
 def encode_lease(lease: Lease) -> str:
-    """Write a lease as two fields of a line of ASCII; of a quiet one the first is empty, the second `0,...`."""
+    """Write a lease as two fields of a line of ASCII: the call on its way, or nothing, and the rest."""
     call = f"{lease.sent_s},{encode_call(lease.call)}" if lease.call is not None else ""
     return (
         f"{call}|{lease.nano_usd},{lease.window_s},{lease.until_s},{lease.number},{lease.used_s},"

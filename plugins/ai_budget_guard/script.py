@@ -66,7 +66,7 @@ for at = 2, #KEYS do
   end
 
   local spent, leased, parts, gone = 0, 0, {}, {}
-  local own = numbers(account[gateway] or '0|0|0|0')
+  local own = account[gateway] and numbers(account[gateway]) or {0, -1, 0, 0}
   for name, value in pairs(account) do
     local start = tonumber(string.match(name, '^spent:(%d+)$'))
     if start and start >= from then
@@ -122,7 +122,8 @@ for at = 2, #KEYS do
     end
     own = {lease, window, now + lease_s, number}
     local record = digits(lease) .. '|' .. digits(window) .. '|' .. digits(own[3]) .. '|' .. digits(number)
-    redis.call('HSET', key, 'window', digits(window), 'from', digits(from), 'limit', digits(limit), gateway, record)
+    redis.call('HSET', key, 'window', digits(window), 'from', digits(from), 'limit', digits(limit))
+    redis.call('HSET', key, gateway, record)
     if #fields == 0 then redis.call('SADD', KEYS[1], key) end
   end
   if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
@@ -138,7 +139,7 @@ end
 return answers
 """
 
-DIGEST: Final = "ad62c57549bd3e8a55d008c8acccb0a4f50492ee"
+DIGEST: Final = "db2c123b65d41cca1909b0836255e903a07d0f67"
 """The SHA-1 of the script, by which Redis knows it."""
 
 

@@ -7,8 +7,9 @@ ever been charged, the newest window of any, and since when it counts. Each of t
     alice|512000|1794960000|1794960000|1794960000:3500|f3a91c:1794960000:1794967260:900
 
 subject, lifetime, newest window, oldest window that counts, spent by window, reserved by owner, window and
-expiry. Subjects are escaped as in Python's strings, so one is found with one search, and the other lines of
-the value are neither parsed nor written again.
+expiry; of an account in Redis there follow the call on its way and the lease. Subjects are escaped as in
+Python's strings, so one is found with one search, and the other lines of the value are neither parsed nor
+written again.
 
 An account that is opened begins where the newest of the closed ones ended: all accounts of a value are under
 one limit, so a clock that is set back finds no window again that somebody has already left.
@@ -20,6 +21,7 @@ from functools import lru_cache
 from typing import Final
 
 from .accounts import EMPTY, Account, Hold
+from .lease import decode_lease, encode_lease
 
 __all__ = ["CorruptSlotError", "close_idle", "closed_nano_usd", "every_account", "find", "put"]
 
@@ -102,20 +104,22 @@ def _encode(account: Account) -> bytes:
         [f"{hold.owner}:{hold.window_s}:{hold.expires_s}:{hold.nano_usd}" for hold in account.holds]
     )
     times = f"{account.lifetime_nano_usd}|{account.window_s}|{account.counts_from_s}"
-    return f"{times}|{spent}|{holds}".encode("ascii")
+    lease = f"|{encode_lease(account.lease)}" if account.lease is not None else ""
+    return f"{times}|{spent}|{holds}{lease}".encode("ascii")
 
 
 def _decode(line: bytes) -> Account:
     try:
-        _, lifetime, window_s, counts_from_s, spent, holds = line.decode("ascii").split("|")
+        _, lifetime, window_s, counts_from_s, spent, holds, *lease = line.decode("ascii").split("|")
         return Account(
             window_s=int(window_s),
             counts_from_s=int(counts_from_s),
             spent=tuple([_spent(part) for part in spent.split(",")]) if spent else (),
             holds=tuple([_hold(part) for part in holds.split(",")]) if holds else (),
             lifetime_nano_usd=int(lifetime),
+            lease=decode_lease(*lease) if lease else None,
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise CorruptSlotError("a line of the ledger is not an account") from error
 
 
