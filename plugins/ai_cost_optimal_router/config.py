@@ -123,6 +123,7 @@ class Config:
         names = tuple(STRATEGIES)
         catalog = read_catalog(reader)
         everyone = _read_policy(reader, Policy(), catalog, names=None)
+        auto_models = reader.strings("auto_models", default.auto_models)
         config = cls(
             catalog=catalog,
             strategy=reader.choice("strategy", default.strategy, among=names),
@@ -136,8 +137,8 @@ class Config:
             on_infeasible=reader.choice(
                 "on_infeasible", default.on_infeasible, among=("best_quality", "refuse")
             ),
-            auto_models=reader.strings("auto_models", default.auto_models),
-            aliases=_read_aliases(reader, catalog, names),
+            auto_models=auto_models,
+            aliases=_read_aliases(reader, catalog, names, auto_models),
             on_explicit_model=reader.choice(
                 "on_explicit_model", default.on_explicit_model, among=("honour", "override", "refuse")
             ),
@@ -199,10 +200,22 @@ def _read_policy(reader: Reader, default: Policy, catalog: Catalog, *, names: Se
         quality_floor=quality_floor,
         allow=_patterns(reader, "allow", default.allow, catalog),
         deny=_patterns(reader, "deny", default.deny, catalog),
-        regions=frozenset(reader.strings("regions", tuple(default.regions))),
+        regions=_read_regions(reader, default.regions, catalog),
         max_cost_nano_usd=_read_limit(reader, "max_cost_usd", default.max_cost_nano_usd),
         strategy=strategy,
     )
+
+
+def _read_regions(reader: Reader, default: frozenset[str], catalog: Catalog) -> frozenset[str]:
+    """Read regions; one without a model would only keep every request out."""
+    regions = reader.strings("regions", tuple(default))
+    known = sorted({region for model in catalog for region in model.regions})
+    for index, region in enumerate(regions):
+        if region not in known and region not in default:
+            reader.refuse(
+                f"regions[{index}]", f"a region of the catalog: {', '.join(known) or 'none'}", region
+            )
+    return frozenset(regions)
 
 
 def _read_limit(reader: Reader, key: str, default: int | None) -> int | None:
@@ -224,12 +237,17 @@ def _read_consumers(reader: Reader, everyone: Policy, catalog: Catalog) -> Mappi
     }
 
 
-def _read_aliases(reader: Reader, catalog: Catalog, strategies: Sequence[str]) -> Mapping[str, Alias]:
+def _read_aliases(
+    reader: Reader, catalog: Catalog, strategies: Sequence[str], auto_models: Sequence[str]
+) -> Mapping[str, Alias]:
     """Read aliases: `name: model`, `name: [models]` or `name: {models, strategy}`."""
     table = reader.table("aliases")
     aliases: dict[str, Alias] = {}
     for name in table:
         inner = table.value(name)
+        if name in auto_models:
+            table.refuse(name, "another name: this one is among auto_models", inner)
+            continue
         if isinstance(inner, Mapping):
             section = table.table(name)
             models = _patterns(section, "models", (), catalog)

@@ -124,6 +124,13 @@ def test_what_a_consumer_does_not_say_is_as_for_everyone() -> None:
     assert config.consumers["b"] == Policy(regions=frozenset({"eu"}), max_cost_nano_usd=1)
 
 
+def test_a_region_without_models_and_an_alias_that_is_never_looked_up_are_refused() -> None:
+    assert problems({"regions": ["eu", "mars"], "aliases": {"auto": "kimi"}}) == [
+        "regions[1]: expected a region of the catalog: asia, eu, us, got the string 'mars'",
+        "aliases.auto: expected another name: this one is among auto_models, got the string 'kimi'",
+    ]
+
+
 ALTERNATIVES = f"{', '.join(map(repr, [*STRATEGIES][:-1]))} or 'ab'"
 
 

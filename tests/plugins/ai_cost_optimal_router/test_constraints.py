@@ -238,7 +238,13 @@ def test_what_is_hard_is_never_given_up() -> None:
     ("settings", "situation", "status", "code", "words"),
     [
         ({"allow": ["kimi"]}, {"requested_model": "gpt-5.5"}, 403, "model_not_allowed", "1 not allowed"),
-        ({"regions": ["mars"]}, {}, 403, "model_not_allowed", "7 outside the permitted regions"),
+        (
+            {"regions": ["asia"], "deny": ["gemini-*", "kimi"]},
+            {},
+            403,
+            "model_not_allowed",
+            "4 outside the permitted regions",
+        ),
         ({"allow": ["kimi"]}, {"format": Format.ANTHROPIC}, 400, "unsupported_api", "1 not reachable"),
         ({"allow": ["kimi"]}, {"needs": VISION}, 400, "unsupported_input", "1 unable to see images"),
         ({}, {"max_tokens": 200_000}, 400, "max_tokens_exceeded", "7 unable to give so many"),
