@@ -1,5 +1,6 @@
 """What can be known of docker-compose.yaml without a container engine."""
 
+import json
 import os
 import re
 import shlex
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from nexus.cli import main
 from nexus.gateway_file import read_gateway
+from nexus.servers import running_redis, running_webdis
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))
@@ -26,11 +29,22 @@ KNOWN_KEYS = {
     "environment",
     "healthcheck",
     "ports",
+    "profiles",
     "volumes",
     "working_dir",
 }
 # Of what is installed here, and not in the containers.
-UNAVAILABLE = {"envoy", "genai_prices", "redis", "wasmtime", "h2", "requests", "numpy", "sklearn", "componentize_py"}
+UNAVAILABLE = {
+    "envoy",
+    "genai_prices",
+    "redis",
+    "wasmtime",
+    "h2",
+    "requests",
+    "numpy",
+    "sklearn",
+    "componentize_py",
+}
 
 
 def nexus_arguments(service: str) -> list[str]:
@@ -85,7 +99,8 @@ def test_every_path_of_the_repository_is_there_or_is_built() -> None:
     sources = {entry.split(":")[0] for service in SERVICES.values() for entry in service["volumes"]}
 
     paths = {source for source in sources if source.startswith(".")}
-    assert paths == {"./", "./build"}
+    assert paths == {"./", "./build", "./envoy/webdis.json"}
+    assert (ROOT / "envoy" / "webdis.json").is_file()
     assert sources - paths == set(COMPOSE["volumes"])
     for service in ("render", "providers"):
         for part in SERVICES[service]["environment"]["PYTHONPATH"].split(":"):
@@ -174,6 +189,28 @@ def test_envoy_looks_for_the_providers_where_they_listen(rendered: dict[str, Any
     for port, address in enumerate(clusters.values(), first):
         assert address["socket_address"] == {"address": "providers", "port_value": port}
     assert set(published("providers")) == set(range(first, first + len(names)))
+
+
+def test_redis_and_webdis_are_there_only_when_asked_for() -> None:
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"redis", "webdis"}
+    assert not {"redis", "webdis"} & set(SERVICES["gateway"]["depends_on"])
+    assert set(published("redis")) == {6379}
+    assert "ports" not in SERVICES["webdis"]
+
+
+def test_webdis_takes_scripts_to_its_redis_and_nothing_else() -> None:
+    """With the options and the configuration of the containers, but for addresses and the log."""
+    settings = json.loads((ROOT / mount("webdis", "/etc/webdis.json")).read_text(encoding="utf-8"))
+    place = {key: settings.pop(key) for key in ("redis_host", "redis_port", "http_host", "http_port")}
+    logged = settings.pop("logfile")
+
+    assert SERVICES["webdis"]["command"][1:] == ["/etc/webdis.json"]
+    assert place == {"redis_host": "redis", "redis_port": 6379, "http_host": "0.0.0.0", "http_port": 7379}
+    assert logged == "/dev/stderr"
+    with running_redis(SERVICES["redis"]["command"][1:]) as redis, running_webdis(redis, settings) as webdis:
+        assert requests.post(webdis.url, data="EVAL/return 1/0", timeout=5).json() == {"EVAL": 1}
+        for command in ("GET/a", "FLUSHALL", "CONFIG/GET/*", "PING"):
+            assert requests.post(webdis.url, data=command, timeout=5).status_code == 403
 
 
 def test_versions_are_those_of_the_project() -> None:
