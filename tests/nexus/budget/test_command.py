@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from redis import Redis
+from redis.exceptions import NoPermissionError, ResponseError
 
 from ai_budget_guard.lease import Answer, Call, encode_call
 from ai_budget_guard.script import SCRIPT, read_answers
@@ -298,6 +299,24 @@ class TestExport:
         [row] = csv.DictReader(StringIO(budget("export", "--format", "csv")))
 
         assert (row["subject"], row["lifetime_nano_usd"]) == ('a,"b"', str(2**53 - 1))
+
+
+def test_the_rights_that_the_readme_gives_are_enough_and_no_more() -> None:
+    readme = Path(__file__).parents[3] / "envoy" / "README.md"
+    commands = [line for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("ACL ")]
+    with running_redis() as server:
+        url = server.url.replace("redis://", "redis://{}@")
+        with Redis.from_url(server.url) as everybody:
+            for command in commands:
+                everybody.execute_command(*command.split())
+        with Redis.from_url(url.format(":PASSWORD1"), decode_responses=True) as gateway:
+            assert call(gateway, lacks=USD, spent=1).lease_nano_usd == USD
+            assert call(gateway, number=2, keeps=1).lease_nano_usd == 1
+            with pytest.raises(ResponseError, match="can't run this command"):
+                gateway.eval("return redis.call('FLUSHALL')", 0)
+            with pytest.raises(NoPermissionError):
+                gateway.hgetall("something else")
+        assert main(["budget", "show", "--redis", url.format("operator:PASSWORD2")]) == 0
 
 
 class TestTrouble:
