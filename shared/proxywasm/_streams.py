@@ -1,7 +1,8 @@
 """Streams: one HTTP stream in one filter, from its first callback until nothing of it is left."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ._abi import NO_GRPC_STATUS, LogLevel, StreamType, encode_pairs
@@ -146,15 +147,21 @@ class Stream:
             raise host_error(call, status)
         self.answered = True
 
-    def end(self, reply: Reply) -> None:
-        """Answer the caller from outside the callbacks of this stream."""
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """Make host calls act on this stream, outside its callbacks."""
         vm = self.root.vm
         current = vm.context
         vm.act_on(self.context_id)
         try:
-            self.reply(reply)
+            yield
         finally:
             vm.act_on(current)
+
+    def end(self, reply: Reply) -> None:
+        """Answer the caller from outside the callbacks of this stream."""
+        with self.acting():
+            self.reply(reply)
         self.cancel_tasks()
 
     def fail(self, where: str, error: BaseException, current: Flow | None) -> int:

@@ -9,6 +9,7 @@ class BudgetGuard(HttpFilter[Config]):
 """
 
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeVar
@@ -113,6 +114,10 @@ class HttpFilter(HostAccess, Generic[Config]):
         """Continue a response that a callback has paused with `PAUSE`, from elsewhere."""
         if self._stream.response_flow is not None:
             self._stream.response_flow.resume()
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Have properties be those of this stream, in a block elsewhere: in a timer they are the plugin's."""
+        return self._stream.acting()
 
     def end(self, reply: Reply) -> None:
         """End the stream with *reply*, from elsewhere: what a callback of it returns as an outcome.

@@ -336,6 +336,8 @@ def test_a_stream_is_ended_from_elsewhere() -> None:
 
         def on_tick(self) -> None:
             for one in self.running:
+                with one.acting():
+                    self.shared.set("acted", b"on %d" % worker.host.effective)
                 one.end(Reply(504, details="too_late"))
             self.shared.set("ticked", b"in %d" % self._vm.context)
 
@@ -356,6 +358,7 @@ def test_a_stream_is_ended_from_elsewhere() -> None:
 
     [reply] = worker.host.local_responses
     assert (reply.context, reply.status, reply.details) == (stream.context, 504, b"too_late")
+    assert worker.host.shared[b"acted"][0] == b"on %d" % stream.context
     assert ticked_in == ROOT
     assert worker.host.shared[b"ticked"][0] == b"in %d" % ROOT
     assert worker.host.errors() == []
