@@ -111,6 +111,7 @@ class CostOptimalRouter(HttpFilter[Config]):
         self._debugs = False
         self._learns = False
         self._answered: Model | None = None
+        self._failed: list[Model] = []
         self._reward: float | None = None
         self._usage: UsageReader | None = None
         self._output_tokens: int | None = None
@@ -175,6 +176,7 @@ class CostOptimalRouter(HttpFilter[Config]):
             values[signals.DOMAIN] = situation.domain
             values[signals.PROMPT_TOKENS] = str(situation.prompt_tokens)
         if self._learns or choice.strategy == "bandit":
+            self._failed = _failed_in(response.headers.get(signals.FAILED), choice)
             self._look_at(response)
         response.headers.update(values)
         return CONTINUE
@@ -208,6 +210,9 @@ class CostOptimalRouter(HttpFilter[Config]):
                 reward=self._reward,
             )
             self._learn(self._answered, lesson)
+        for model in self._failed:
+            if model is not self._answered or self._reward is None:
+                self._learn(model, Lesson(model=model.name, domain=self._situation.domain, reward=0.0))
 
     def on_done(self) -> None:
         """Give the place up that the request took."""
@@ -219,7 +224,8 @@ class CostOptimalRouter(HttpFilter[Config]):
         config = self.config
         status = response.status
         details = response.code_details if status >= 400 else None
-        latency_ms = (self.now() - self._situation.now_s) * 1000
+        # Of the time that others have taken first nobody knows how much it was.
+        latency_ms = 0.0 if self._failed else (self.now() - self._situation.now_s) * 1000
         self._reward = judge_outcome(status, details, latency_ms, config.feedback)
         if config.feedback.header:
             score = read_score(response.headers.get(config.feedback.header))
@@ -292,3 +298,9 @@ class CostOptimalRouter(HttpFilter[Config]):
 def _named(name: str | None, choice: Choice) -> Model | None:
     """Find the model of that name among those that may have answered."""
     return next((model for model in (choice.model, *choice.fallbacks) if model.name == name), None)
+
+
+def _failed_in(names: str | None, choice: Choice) -> list[Model]:
+    """Find those among them that were asked and failed, by `provider/model` with commas between."""
+    failed = names.split(",") if names else ()
+    return [model for model in (choice.model, *choice.fallbacks) if model.key in failed]

@@ -206,7 +206,8 @@ class ProviderAttempt(HttpFilter[Config]):
         if attempt is None or target is None or not self._is_open:
             return
         exchange = self._watch.exchange(self.deadline_s, None)
-        self._lose_answer(target)
+        with self.acting():
+            self._lose_answer(target)
         self._settle(target, attempt, classify_abandoned(exchange, self.config.limits, "deadline"))
         self._let_go()
         self.plugin.count(f"gave_up.{Stop.DEADLINE}")
@@ -381,15 +382,20 @@ class ProviderAttempt(HttpFilter[Config]):
             bounds=config.bounds,
             ask=lambda target: self.plugin.ask(target, now_s, config),
         )
+        at_fault = attempt.failed
+        if trouble is Trouble.FAILED:
+            at_fault = (*at_fault, failed.name)
         if choice.target is None:
             self.plugin.count(f"gave_up.{choice.stop}")
             wait = wait_s(choice.denied, now_s) if choice.denied else 1
-            return attempt.after((), Stop.DEADLINE if choice.stop is Stop.DEADLINE else cause, wait_s=wait)
+            cause = Stop.DEADLINE if choice.stop is Stop.DEADLINE else cause
+            return attempt.after((), cause, failed=at_fault, wait_s=wait)
         self.plugin.count("failed_over")
         return attempt.after(
             (*attempt.tried, choice.target.name),
             cause,
             permit=choice.permit,
+            failed=at_fault,
             status=status,
             spent_nano_usd=spent,
             path_prefix=self._path_prefix,

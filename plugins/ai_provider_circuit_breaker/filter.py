@@ -91,6 +91,7 @@ class Breaker(HttpFilter[Config]):
         attempts = self.properties.get_int("upstream", "request_attempt_count")
         if attempts is None:
             attempts = int(not is_local)
+        del headers[signals.FAILED]  # Whatever a provider says of others.
         if self._handed_over:
             target = self._answering(target, response, attempts)
             attempts -= details == NO_PROVIDER_LEFT  # The upstream filter's answer, and nobody's attempt.
@@ -210,6 +211,8 @@ class Breaker(HttpFilter[Config]):
         attempt = None if value == self._handed_over else decode_attempt(value)
         if attempt is None:
             return target
+        if attempt.failed:
+            response.headers[signals.FAILED] = ",".join(attempt.failed)
         del response.headers[RATE_LIMITED]
         tried = attempt.tried
         if attempt.number > attempts:  # The proxy has not made the attempt that was chosen.

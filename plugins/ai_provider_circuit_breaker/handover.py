@@ -41,6 +41,8 @@ class Attempt:
     prompt_tokens: int = 0
     max_tokens: int | None = None
     """The limit of the output that the request sets."""
+    failed: tuple[str, ...] = ()
+    """Those of `tried` who are to blame for that there is another attempt."""
     spent_nano_usd: int = 0
     """What the attempts before this one may have cost."""
     path_prefix: str = ""
@@ -62,6 +64,7 @@ class Attempt:
         cause: str,
         *,
         permit: Permit = NO_PERMIT,
+        failed: tuple[str, ...] = (),
         spent_nano_usd: int = 0,
         path_prefix: str = "",
         status: int = 0,
@@ -77,6 +80,7 @@ class Attempt:
             limit_s=self.limit_s,
             prompt_tokens=self.prompt_tokens,
             max_tokens=self.max_tokens,
+            failed=failed,
             spent_nano_usd=spent_nano_usd,
             path_prefix=path_prefix,
             status=status,
@@ -98,6 +102,7 @@ def encode_attempt(attempt: Attempt) -> bytes:
         attempt.limit_s,
         attempt.prompt_tokens,
         attempt.max_tokens,
+        attempt.failed,
         attempt.spent_nano_usd,
         attempt.path_prefix,
         attempt.status,
@@ -114,7 +119,7 @@ def decode_attempt(value: bytes | None) -> Attempt | None:
     try:
         members: Any = json.loads(value)
         number, tried, generation, probe, settled, format, began_s, *rest = members
-        limit_s, prompt_tokens, max_tokens, spent, prefix, status, cause, wait_s = rest
+        limit_s, prompt_tokens, max_tokens, failed, spent, prefix, status, cause, wait_s = rest
         return Attempt(
             number=int(number),
             tried=tuple(tried),
@@ -125,6 +130,7 @@ def decode_attempt(value: bytes | None) -> Attempt | None:
             limit_s=float(limit_s),
             prompt_tokens=int(prompt_tokens),
             max_tokens=None if max_tokens is None else int(max_tokens),
+            failed=tuple(failed),
             spent_nano_usd=int(spent),
             path_prefix=str(prefix),
             status=int(status),

@@ -19,6 +19,7 @@ __all__ = [
     "DEBUG",
     "DOMAIN",
     "ESTIMATED_COST",
+    "FAILED",
     "FALLBACKS",
     "FORGEABLE_BEGINNINGS",
     "HIGRESS_MODEL",
@@ -79,6 +80,8 @@ CLUSTER: Final = "x-ai-cluster"
 """The cluster that the proxy routes to."""
 FALLBACKS: Final = "x-ai-fallbacks"
 """Who may answer instead: `provider/model`, the best first, with commas between."""
+FAILED: Final = "x-ai-failed"
+"""In a response: who was asked before and failed, `provider/model` with commas between."""
 STRATEGY: Final = "x-ai-strategy"
 """The strategy that chose."""
 REASON: Final = "x-ai-reason"

@@ -69,6 +69,8 @@ class Seen:
     seconds: float
     body: bytes = field(repr=False)
     retry_after: str | None = None
+    failed: str | None = None
+    """Who did before, as the gateway says."""
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def ask(
 ) -> Seen:
     body = {"model": "gpt-5.5", "stream": stream, "messages": [{"role": "user", "content": text}]}
     started = time.monotonic()
-    provider, attempts, retry_after, content = None, 0, None, b""
+    provider, attempts, retry_after, failed, content = None, 0, None, None, b""
     try:
         response = requests.post(
             url + CHAT, headers=CHOICE | (headers or {}), json=body, timeout=timeout_s, stream=True
@@ -126,12 +128,13 @@ def ask(
         provider = response.headers.get("x-ai-provider")
         attempts = int(response.headers.get("x-ai-attempts", "0"))
         retry_after = response.headers.get("retry-after")
+        failed = response.headers.get("x-ai-failed")
         content = response.content
         outcome = "cut" if b"stream_cut" in content else str(response.status_code)
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError):
         outcome = "broken"
     seconds = time.monotonic() - started
-    return Seen(outcome, provider, attempts, seconds, content, retry_after)
+    return Seen(outcome, provider, attempts, seconds, content, retry_after, failed)
 
 
 def kinds(gateway: RunningGateway, provider: str = "openai") -> Counter[str]:
@@ -518,6 +521,7 @@ def test_each_attempt_has_its_own_key_path_and_model(providers: Providers) -> No
     seen = ask(providers.url, headers={"x-api-key": "callers-own"})
 
     assert (seen.outcome, seen.provider, seen.attempts) == ("200", "google", 3)
+    assert seen.failed == "openai/gpt-5.5,anthropic/claude-sonnet"
     path, headers, body = last(providers.openai)
     assert (path, headers["authorization"]) == ("/v1/chat/completions", "Bearer key-of-openai")
     path, headers, body = last(providers.anthropic)
@@ -717,6 +721,7 @@ def test_what_is_too_long_goes_to_a_larger_model(providers: Providers) -> None:
     seen = ask(providers.url)
 
     assert (seen.outcome, seen.provider, seen.attempts) == ("200", "google", 2)
+    assert seen.failed is None, "it was the request's fault"
     assert not providers.anthropic.requests, "it has less room"
 
 

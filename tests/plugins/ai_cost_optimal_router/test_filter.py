@@ -434,6 +434,31 @@ def test_outcomes_are_evidence_for_the_bandit(
     assert found == ([] if expected is None else [expected])
 
 
+@pytest.mark.parametrize("status", [200, 503])
+def test_who_failed_before_another_was_asked_is_known_by_that(gateway: Gateway, status: int) -> None:
+    gateway.load(NAME, LEARN_ALL)
+    chosen, fallback = "openai/gpt-4.1-mini", "moonshot/kimi"
+    answer = {"x-ai-model": "kimi", "x-ai-provider": "moonshot", "x-ai-failed": f"{chosen},other/unknown"}
+    gateway.upstream.respond(status, headers=JSON | answer, json={})
+
+    seen = sent(gateway.post(CHAT, json=chat()))
+
+    assert f"{seen['x-ai-provider']}/{seen['x-ai-model']}" == chosen
+    assert fallback in seen["x-ai-fallbacks"]
+    assert learnt(gateway, "openai")["gpt-4.1-mini", "general"][2:] == (0, 1)
+    assert learnt(gateway, "moonshot")["kimi", "general"][2:] == ((1, 0) if status == 200 else (0, 1))
+
+
+def test_who_failed_and_was_the_last_to_answer_has_failed_once(gateway: Gateway) -> None:
+    gateway.load(NAME, LEARN_ALL)
+    answer = {"x-ai-model": "gpt-4.1-mini", "x-ai-failed": "openai/gpt-4.1-mini"}
+    gateway.upstream.respond(503, headers=JSON | answer, json={})
+
+    gateway.post(CHAT, json=chat())
+
+    assert learnt(gateway, "openai")["gpt-4.1-mini", "general"][2:] == (0, 1)
+
+
 def test_the_bandit_leaves_a_model_that_fails(gateway: Gateway) -> None:
     gateway.load(NAME, {"strategy": "bandit", "knowledge": {"latency_refresh_s": 0}})
     gateway.upstream.respond_with(

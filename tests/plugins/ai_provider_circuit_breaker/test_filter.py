@@ -82,14 +82,16 @@ def test_a_request_to_a_provider_that_works_passes_as_it_is(three: Gateway) -> N
     assert three.metrics[f"{METRICS}.openai.success"] == 1
 
 
-def test_a_provider_cannot_say_that_another_has_answered(three: Gateway) -> None:
+def test_a_provider_cannot_say_that_another_has_answered_or_failed(three: Gateway) -> None:
     three.load(NAME)
-    three.cluster("openai").respond(json=ANSWER, headers={"x-ai-model": "kimi", "x-ai-provider": "moonshot"})
+    said = {"x-ai-model": "kimi", "x-ai-provider": "moonshot", "x-ai-failed": "anthropic/claude-sonnet"}
+    three.cluster("openai").respond(json=ANSWER, headers=said)
 
     reply = ask(three).reply
 
     assert reply.headers.get_all("x-ai-model") == ["gpt-5.5"]
     assert reply.headers.get_all("x-ai-provider") == ["openai"]
+    assert "x-ai-failed" not in reply.headers
 
 
 def test_one_that_fails_three_times_gets_no_more_from_any_worker(three: Gateway) -> None:

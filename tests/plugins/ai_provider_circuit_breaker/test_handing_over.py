@@ -161,13 +161,14 @@ def test_an_answer_that_was_changed_to_be_retried_is_put_back(two: Gateway) -> N
 
 def test_who_has_answered_is_named(two: Gateway) -> None:
     """The attempt under way is the second by its targets, whatever the emulator counts."""
-    attempt = Attempt(number=1, tried=("openai/gpt-5.5", "anthropic/claude-sonnet"), is_settled=True)
-    Left.leaves = encode_attempt(attempt)
+    tried = ("openai/gpt-5.5", "anthropic/claude-sonnet")
+    Left.leaves = encode_attempt(Attempt(number=1, tried=tried, failed=tried[:1], is_settled=True))
 
     exchange = ask(two)
 
     assert exchange.reply.headers["x-ai-model"] == "claude-sonnet"
     assert exchange.reply.headers["x-ai-provider"] == "anthropic"
+    assert exchange.reply.headers["x-ai-failed"] == "openai/gpt-5.5"
     assert counts(two) == {}
 
 

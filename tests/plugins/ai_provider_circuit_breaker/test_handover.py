@@ -22,6 +22,7 @@ ATTEMPTS = st.builds(
     limit_s=st.floats(0, 1e5),
     prompt_tokens=st.integers(0, 10**9),
     max_tokens=st.none() | st.integers(0, 10**9),
+    failed=st.lists(st.text(max_size=20), max_size=5).map(tuple),
     spent_nano_usd=st.integers(0, 10**15),
     path_prefix=st.sampled_from(["", "/v1beta/openai"]),
     status=st.sampled_from([0, 400]),
@@ -40,7 +41,7 @@ def test_what_is_no_attempt_is_none(value: bytes | None) -> None:
     assert decode_attempt(value) is None
 
 
-@given(ATTEMPTS, st.integers(0, 14), st.sampled_from([None, "x", [], {}, True]))
+@given(ATTEMPTS, st.integers(0, 15), st.sampled_from([None, "x", [], {}, True]))
 def test_a_damaged_one_does_not_raise(attempt: Attempt, place: int, value: object) -> None:
     members = json.loads(encode_attempt(attempt))
     members[place] = value
@@ -52,7 +53,7 @@ def test_the_next_one_keeps_what_holds_for_the_chain() -> None:
     attempt = Attempt(number=1, tried=("a/x",), format=Format.CHAT, began_s=5.0, permit=Permit(3, 1))
     attempt = replace(attempt, limit_s=60, prompt_tokens=7, max_tokens=9)
 
-    following = attempt.after(("a/x", "b/y"), "timeout", permit=Permit(9), spent_nano_usd=4)
+    following = attempt.after(("a/x", "b/y"), "timeout", permit=Permit(9), failed=("a/x",), spent_nano_usd=4)
 
     assert following == Attempt(
         number=2,
@@ -63,6 +64,7 @@ def test_the_next_one_keeps_what_holds_for_the_chain() -> None:
         limit_s=60,
         prompt_tokens=7,
         max_tokens=9,
+        failed=("a/x",),
         spent_nano_usd=4,
         cause="timeout",
     )
