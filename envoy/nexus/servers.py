@@ -158,7 +158,11 @@ class RunningWebdis(_Server):
 
     @property
     def url(self) -> str:
-        """Where it takes commands: ``GET /PING``, or ``POST /`` with the command as the body."""
+        """Where it takes commands: ``GET /PING``, or ``POST /`` with the command as the body.
+
+        Webdis 0.1.9 never answers a POST that says ``connection: close`` and whose body comes by itself, as
+        `urllib` sends it.
+        """
         return f"http://{self.host}:{self.port}/"
 
     def _prepare(self, directory: Path) -> Sequence[str]:

@@ -230,6 +230,29 @@ class TestReset:
         assert budget("reset", "month", fails=True) == "Nobody is there to be asked: give --yes.\n"
         assert call(redis, number=2).spent_nano_usd == USD
 
+    @pytest.mark.parametrize(("answer", "left_nano_usd"), [("y", 0), ("", USD)])
+    def test_somebody_who_is_there_is_asked(
+        self,
+        answer: str,
+        left_nano_usd: int,
+        redis: Redis,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        class Terminal(StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        call(redis, spent=USD)
+        monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+
+        assert main(["budget", "reset", "month"]) == (0 if answer else 1)
+
+        out, err = capsys.readouterr()
+        assert out.startswith("Forget 1 USD that 1 account under month spent? [y/N] ")
+        assert err == ("" if answer else "Nothing was changed.\n")
+        assert call(redis, number=2).spent_nano_usd == left_nano_usd
+
     def test_a_name_that_is_not_there_is_an_error(self, redis: Redis, budget: Callable[..., str]) -> None:
         assert budget("reset", "month", fails=True) == "There is no account under 'month', nor any other.\n"
         call(redis, lacks=1)
