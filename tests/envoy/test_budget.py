@@ -84,6 +84,36 @@ def test_64_clients_spend_a_cap_to_the_nano_dollar_and_no_further(budget_module:
         assert gateway.vm_crashes() == []
 
 
+def test_each_of_three_processes_holds_its_own_cap_to_the_nano_dollar(budget_module: Path) -> None:
+    """The ledger in shared data is one process's: three gateways let through three times the cap, no more."""
+    affordable, processes = 100, 3
+    limits: list[dict[str, object]] = [{"name": "each", "limit_usd": usd(affordable * EACH_COSTS)}]
+    with ExitStack() as stack, ThreadPoolExecutor(processes) as pool:
+        gateways = [
+            stack.enter_context(running_gateway(chain(limits), module=budget_module, workers=2))
+            for _ in range(processes)
+        ]
+        for gateway in gateways:
+            gateway.providers["openai"].set_fault(latency_ms=10)
+
+        results = list(
+            pool.map(
+                lambda gateway: run_load(
+                    gateway.port, [exact_request(stream=False)], count=200, connections=21
+                ),
+                gateways,
+            )
+        )
+
+        assert [result.completed for result in results] == [affordable] * processes
+        assert [dict(result.errors) for result in results] == [{"status 429": 100}] * processes
+        for gateway in gateways:
+            account = accounts(gateway)["alice"]
+            assert (account.spent_nano_usd, account.holds) == (affordable * EACH_COSTS, ())
+            assert gateway.providers["openai"].requests_in_all() == affordable
+            assert gateway.vm_crashes() == []
+
+
 # Whatever happens, the ledger is what the providers' logs say
 
 PROVIDERS = {
