@@ -12,9 +12,10 @@ Importing this package needs no proxy; `ai_budget_guard.filter` is the adapter t
 """
 
 from .accounts import EMPTY, Account, Refused, Reservation, free, renew, reserve, settle
+from .books import BusyError
 from .bounds import largest_cost
 from .config import Config
-from .ledger import Allowance, BusyError, Entry, Ledger, Overdrawn
+from .ledger import Allowance, Entry, Ledger, Overdrawn
 from .limits import Limit, Per, Spender
 from .orders import Order, read_order
 from .settlement import Answer, Basis, Settlement, conclude

@@ -8,12 +8,24 @@ from aigateway.models import Model
 from .ledger import Allowance
 from .limits import Limit, Per, Spender
 
-__all__ = ["OWN", "allowances_for", "allowances_of_caller"]
+__all__ = ["OWN", "allowance_of", "allowances_for", "allowances_of_caller"]
 
 OWN = frozenset({Per.CONSUMER, Per.HEADER})
 """What limits are per whose accounts are the caller's own; of others he shares every account."""
 
 _OF_ANSWER = frozenset({Per.MODEL, Per.PROVIDER})
+
+
+def allowance_of(limit: Limit, subject: str, now_s: int, pays_for: frozenset[str] | None = None) -> Allowance:
+    """Return what *subject* may spend under *limit* now."""
+    return Allowance(
+        limit=limit.name,
+        subject=subject,
+        nano_usd=limit.nano_usd_for(subject, now_s),
+        window=limit.window,
+        is_enforced=not limit.is_shadow,
+        pays_for=pays_for,
+    )
 
 
 def allowances_for(
@@ -34,7 +46,7 @@ def allowances_for(
             whose = replace(spender, model=model.name, provider=model.provider)
             payers.setdefault(limit.subject_of(whose), set()).add(model.key)
         for subject, keys in payers.items():
-            found.append(_allowance_of(limit, subject, now_s, frozenset(keys)))
+            found.append(allowance_of(limit, subject, now_s, frozenset(keys)))
     return tuple(found)
 
 
@@ -44,15 +56,4 @@ def allowances_of_caller(limits: Sequence[Limit], spender: Spender, now_s: int) 
 
 
 def _allowance(limit: Limit, spender: Spender, now_s: int) -> Allowance:
-    return _allowance_of(limit, limit.subject_of(spender), now_s, None)
-
-
-def _allowance_of(limit: Limit, subject: str, now_s: int, pays_for: frozenset[str] | None) -> Allowance:
-    return Allowance(
-        limit=limit.name,
-        subject=subject,
-        nano_usd=limit.nano_usd_for(subject, now_s),
-        window=limit.window,
-        is_enforced=not limit.is_shadow,
-        pays_for=pays_for,
-    )
+    return allowance_of(limit, limit.subject_of(spender), now_s)

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 from aigateway.catalog import DEFAULT_CATALOG, Catalog, Model, Prices, read_catalog
 from aigateway.config import Reader
 
+from .ledger_config import RedisLedger, read_ledger
 from .limits import DEFAULT_LIMITS, Limit, read_limits
 
 __all__ = ["Config", "LimitMember", "OnMissingUsage", "OnOtherRequests", "Role"]
@@ -59,6 +60,8 @@ class Config:
     show_shared_limits: bool = False
     """Whether callers are told amounts of limits that they share with others."""
 
+    ledger: RedisLedger | None = None
+    """Where the accounts are, if not in the shared data of the proxy."""
     reservation_s: int = 900
     """After this long without being renewed a reservation is returned."""
     slots: int = 16_384
@@ -76,9 +79,10 @@ class Config:
         reader = Reader(value)
         default = cls()
         catalog = read_catalog(reader)
+        limits = read_limits(reader)
         config = cls(
             role=reader.choice("role", default.role, among=("guard", "announce")),
-            limits=read_limits(reader),
+            limits=limits,
             consumer_header=reader.text(
                 "consumer_header", _HEADER, "the name of a header", default.consumer_header
             ).lower(),
@@ -106,6 +110,7 @@ class Config:
             ),
             refusal_status=_read_status(reader, default.refusal_status),
             show_shared_limits=reader.boolean("show_shared_limits", default.show_shared_limits),
+            ledger=read_ledger(reader, limits),
             reservation_s=reader.integer("reservation_s", default.reservation_s, at_least=60, at_most=86_400),
             slots=reader.integer("slots", default.slots, at_least=1, at_most=1_000_000),
             max_body_bytes=reader.integer("max_body_bytes", default.max_body_bytes, at_least=1),

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import random
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,169 +18,32 @@ from proxywasm import (
     HostError,
     HttpFilter,
     Outcome,
-    PluginContext,
     Reply,
     Request,
     Response,
-    SharedDataContentionError,
     plugin,
 )
 
 from .allowances import allowances_for, allowances_of_caller
+from .books import BusyError
 from .config import Config
-from .ledger import Allowance, BusyError, Entry, Ledger, Overdrawn
-from .limits import Limit, Per, Spender
+from .context import Desk, GuardContext
+from .leased_ledger import LeasedLedger
+from .leasing import Outage
+from .ledger import Entry, Overdrawn
+from .limits import Spender
 from .orders import Order, read_order
-from .owners import EMPTY, SILENT_BEATS, Heard, Roll, beat, decode_roll, encode_roll, listen, sign_out
 from .reading import AnswerReading
 from .settlement import Answer, Settlement, conclude, lost_costs, shares, who_answered
-from .slots import CorruptSlotError
 from .telling import may_tell, refuse, remaining, warnings
 
 _log = logging.getLogger(__name__)
-
-_METRICS: Final = "ai_budget_guard"
-_TICK_S: Final = 1.0
-_OWNERS: Final = "budget/owners"
 
 _RECORD: Final = "ai_nexus.budget"
 """The property with what was charged; access logs: `%FILTER_STATE(wasm.ai_nexus.budget:PLAIN)%`."""
 
 _WARNING: Final = "x-ai-budget-warning"
 _VIA_UPSTREAM: Final = "via_upstream"
-
-
-class Desk:
-    """What one worker keeps for one configuration."""
-
-    def __init__(self, config: Config, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self.limits: Mapping[str, Limit] = {limit.name: limit for limit in config.limits}
-        self.headers = frozenset(limit.header for limit in config.limits if limit.per is Per.HEADER)
-
-
-class GuardContext(PluginContext[Config]):
-    """The ledger of a worker, reservations to renew, and charges still to make."""
-
-    def __init__(self) -> None:
-        self._owner = _new_owner()
-        self._has_signed_in = False
-        self._beaten_s = 0
-        self._heard: dict[str, Heard] = {}
-        self._lost: frozenset[str] = frozenset()
-        self._desks: dict[int, Desk] = {}
-        self._live: set[BudgetGuard] = set()
-        self._reserved_nano_usd = 0
-        self._owed: list[tuple[Ledger, Entry, int]] = []
-
-    def on_configure(self) -> None:
-        """Start the clock."""
-        self.set_tick_period(_TICK_S)
-
-    def on_tick(self) -> None:
-        """Renew the reservations of streams that go on, and make charges that did not come through."""
-        now_s = int(self.now())
-        self._attend(now_s, is_tick=True)
-        owed, self._owed = self._owed, []
-        for ledger, entry, nano_usd in owed:
-            self.settle(ledger, entry, nano_usd)
-        for guard in list(self._live):
-            guard.renew(now_s)
-
-    def on_done(self) -> None:
-        """Leave: there are no streams any more."""
-        if self._has_signed_in:
-            with contextlib.suppress(HostError, SharedDataContentionError):  # Then others notice the silence.
-                self.shared.update(
-                    _OWNERS, lambda value: encode_roll(sign_out(decode_roll(value), self._owner))
-                )
-
-    def desk(self, config: Config) -> Desk:
-        """Return what there is for a configuration; it lives as long as this context."""
-        desk = self._desks.get(id(config))
-        if desk is None:
-            ledger = Ledger(
-                self.shared, owner=self._owner, slot_count=config.slots, lasts_s=config.reservation_s
-            )
-            ledger.lost = self._lost
-            desk = self._desks[id(config)] = Desk(config, ledger)
-        return desk
-
-    async def reserve(
-        self, desk: Desk, allowances: tuple[Allowance, ...], nano_usd: int, now_s: int
-    ) -> tuple[Entry, ...] | Overdrawn:
-        """Reserve under all of *allowances*, or under none."""
-        if not self._has_signed_in or now_s - self._beaten_s > SILENT_BEATS // 2:
-            self._attend(now_s)  # Others may think that nobody is here.
-        try:
-            return desk.ledger.reserve(allowances, nano_usd, now_s)
-        finally:
-            self._count_lost_races(desk.ledger)
-
-    def settle(self, ledger: Ledger, entry: Entry, nano_usd: int) -> None:
-        """End a reservation; what cannot be charged now is charged later."""
-        try:
-            ledger.settle(entry, nano_usd)
-        except (BusyError, HostError) as error:
-            self._owed.append((ledger, entry, nano_usd))
-            self.count("charges_delayed")
-            _log.warning("a charge is delayed: limit=%s why=%s", entry.allowance.limit, type(error).__name__)
-        except CorruptSlotError:
-            self.count("charges_lost")
-            _log.error("a charge is lost: limit=%s nano_usd=%d", entry.allowance.limit, nano_usd)
-        self._count_lost_races(ledger)
-
-    def watch(self, guard: "BudgetGuard", nano_usd: int) -> None:
-        """Renew the reservations of *guard*, of that much, until it is forgotten."""
-        self._live.add(guard)
-        self._reserved_nano_usd += nano_usd
-
-    def forget(self, guard: "BudgetGuard", nano_usd: int) -> None:
-        """Stop renewing."""
-        self._live.discard(guard)
-        self._reserved_nano_usd -= nano_usd
-
-    def count(self, what: str, amount: int = 1) -> None:
-        """Count something."""
-        self.metrics.counter(f"{_METRICS}.{what}").increment(amount)
-
-    def _attend(self, now_s: int, *, is_tick: bool = False) -> None:
-        """Let the others hear of this owner, and hear which of them are gone.
-
-        Who has no reservations yet only listens. Owners that others have given up go on under another name.
-        """
-        other_name = _new_owner()
-
-        def name_in(roll: Roll) -> str:
-            return other_name if self._owner in roll.lost else self._owner
-
-        def change(value: bytes | None) -> bytes:
-            roll = decode_roll(value)
-            owner = name_in(roll) if signs_in else None
-            return encode_roll(beat(roll, owner, self._reserved_nano_usd, self._heard, now_s))
-
-        signs_in = self._has_signed_in or not is_tick
-        try:
-            roll = decode_roll(self.shared.get(_OWNERS))
-            if is_tick:
-                self._heard = listen(roll, self._heard)
-            if not signs_in and roll is EMPTY:
-                return
-            roll = decode_roll(self.shared.update(_OWNERS, change, attempts=64))
-        except (HostError, SharedDataContentionError):
-            return  # The next beat comes soon enough.
-        owner = name_in(roll)
-        self._has_signed_in, self._beaten_s = signs_in, now_s
-        self._owner, self._lost = owner, frozenset(roll.lost)
-        for desk in self._desks.values():
-            desk.ledger.owner, desk.ledger.lost = owner, self._lost
-        if is_tick:
-            self.metrics.gauge(f"{_METRICS}.reserved_nano_usd").set(roll.reserved_nano_usd)
-
-    def _count_lost_races(self, ledger: Ledger) -> None:
-        if ledger.lost_races:
-            self.count("lost_races", ledger.lost_races)
-            ledger.lost_races = 0
 
 
 @plugin("ai-budget-guard", config=Config.from_json, context=GuardContext, on_error="closed")
@@ -220,7 +82,7 @@ class BudgetGuard(HttpFilter[Config]):
         desk = self.plugin.desk(config)
         self._spender = _spender(given, desk, config)
         if config.role == "announce":
-            return self._announce(request)
+            return await self._announce(request)
         if signals.BUDGET_REMAINING in given:  # Nobody beyond here needs to know, least of all the provider.
             del request.headers[signals.BUDGET_REMAINING]
         if not wants_body(given.get(":method", ""), given.get(":path", ""), given, takes_any_type=True):
@@ -323,6 +185,8 @@ class BudgetGuard(HttpFilter[Config]):
                 result = await self.plugin.reserve(desk, allowances, needed_nano_usd, now_s)
             except BusyError:
                 return self._invalid(_BUSY, [("retry-after", "1")])
+            if isinstance(result, Outage):
+                return self._invalid(_UNAVAILABLE, [("retry-after", "2")])
             if not isinstance(result, Overdrawn):
                 break
             if not order.has_fallbacks:
@@ -387,8 +251,12 @@ class BudgetGuard(HttpFilter[Config]):
         if charged_nano_usd > self._reserved_nano_usd:
             context.count("underestimated")
 
-    def _announce(self, request: Request) -> Outcome:
+    async def _announce(self, request: Request) -> Outcome:
         """Tell the plugins after this one what the caller can still spend."""
+        desk, now_s = self.plugin.desk(self.config), int(self.now())
+        if isinstance(desk.ledger, LeasedLedger):
+            allowances = allowances_of_caller(self.config.limits, self._spender, now_s)
+            await desk.ledger.inform(allowances, now_s)
         told = remaining(self._free_of_caller(tells_all=True))
         if told is None:
             del request.headers[signals.BUDGET_REMAINING]
@@ -434,16 +302,19 @@ _UNPRICED: Final = Refusal(
     code="unpriced_request",
 )
 
+_UNAVAILABLE: Final = Refusal(
+    status=503,
+    message="The budget cannot be read at this moment, so nothing can be spent on it",
+    type="server_error",
+    code="budget_unavailable",
+)
+
 _BUSY: Final = Refusal(
     status=503,
     message="The budget could not be read for so many others who use it at this moment",
     type="server_error",
     code="budget_busy",
 )
-
-
-def _new_owner() -> str:
-    return f"{random.getrandbits(64):016x}"
 
 
 def _spender(given: Mapping[str, str], desk: Desk, config: Config) -> Spender:

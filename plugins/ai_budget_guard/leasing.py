@@ -32,7 +32,10 @@ __all__ = [
     "bring_to",
     "charged",
     "counted",
+    "first_call",
+    "is_settled",
     "next_call",
+    "overdraws",
     "reserve",
 ]
 
@@ -109,6 +112,19 @@ def counted(account: Account) -> int:
     if lease.window_s < account.counts_from_s:
         return here
     return here + lease.spent_nano_usd + lease.others_nano_usd
+
+
+def overdraws(account: Account, now_s: int) -> bool:
+    """Tell whether more is spent and reserved than the lease is worth."""
+    return account.spent_nano_usd + account.reserved_nano_usd > worth(account, now_s)
+
+
+def is_settled(account: Account) -> bool:
+    """Tell whether Redis has heard all and got all back."""
+    lease = account.lease
+    if account.holds or account.lifetime_nano_usd:
+        return False
+    return lease is None or (lease.call is None and not lease.nano_usd)
 
 
 def charged(account: Account, reservation: Reservation, actual_nano_usd: int) -> Account:
@@ -196,6 +212,17 @@ def next_call(account: Account, terms: Terms, *, renew_s: int, resend_s: int) ->
     return _make_call(
         account, terms, gives_back=gives_back, waiting_nano_usd=lease.waiting_nano_usd, wish_nano_usd=wish
     )
+
+
+def first_call(account: Account, terms: Terms) -> tuple[Account, Call | None]:
+    """Return a call that only asks how an account stands of which nothing has been heard in this window."""
+    account = bring_to(account, terms)
+    lease = account.lease or NO_LEASE
+    if lease.call is not None:
+        return account, None if lease.heard_s else lease.call
+    if lease.heard_s and lease.window_s >= account.counts_from_s:
+        return account, None
+    return _make_call(account, terms, gives_back=False)
 
 
 def answered(account: Account, answer: Answer, terms: Terms) -> Account:

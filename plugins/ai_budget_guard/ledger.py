@@ -1,56 +1,19 @@
-"""The ledger: accounts of all limits, in values that many workers change by compare-and-swap.
+"""The ledger of one proxy: accounts of all limits, in its shared data.
 
-The store is anything with `get_versioned`, `create` and `compare_and_set` as the SDK's shared data have them.
-Every change is a pure function of the value it finds, and is made again when another worker was faster, so
-two workers never both spend the same money. A request that is under several limits reserves them one after
-the other, and gives back what it has when one refuses.
+Two workers never both spend the same money: see `books`. A request that is under several limits reserves them
+one after the other, and gives back what it has when one refuses.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, TypeVar
-from zlib import crc32
 
 from aigateway.windows import Window
 
-from . import accounts, slots
+from . import accounts
 from .accounts import Account, Refused, Reservation
+from .books import Books, BusyError, Store
 
-__all__ = ["Allowance", "BusyError", "Entry", "Ledger", "Overdrawn", "Store"]
-
-Result = TypeVar("Result")
-
-_ATTEMPTS: Final = 200
-"""Other workers may each be faster once per change; that many times in a row nobody is."""
-
-
-class Versioned(Protocol):
-    """A value and its version."""
-
-    @property
-    def value(self) -> bytes:
-        """The bytes."""
-
-    @property
-    def version(self) -> int:
-        """What `compare_and_set` wants to see again."""
-
-
-class Store(Protocol):
-    """Shared data."""
-
-    def get_versioned(self, key: str) -> Versioned | None:
-        """Return the value of *key*, or None."""
-
-    def create(self, key: str, value: bytes) -> bool:
-        """Store a value if there is none, and say whether that was so."""
-
-    def compare_and_set(self, key: str, value: bytes, version: int) -> bool:
-        """Store a value if the version is still that, and say whether it was."""
-
-
-class BusyError(RuntimeError):
-    """An account changed hands so often that a change never came through."""
+__all__ = ["Allowance", "Entry", "Ledger", "Overdrawn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,15 +64,12 @@ class Ledger:
     """Accounts in a store; *slot_count* bounds the keys of each limit."""
 
     def __init__(self, store: Store, *, owner: str, slot_count: int, lasts_s: int) -> None:
-        self._store = store
+        self.books = Books(store, prefix="budget", slot_count=slot_count)
         self.owner = owner
         """Whose the reservations are from now on."""
         self.lost: Collection[str] = frozenset()
         """Owners whose reservations do not count any more."""
-        self._slot_count = slot_count
         self._lasts_s = lasts_s
-        self.lost_races = 0
-        """How often another worker was faster; whoever reads it may set it back."""
 
     def reserve(
         self, allowances: Sequence[Allowance], nano_usd: int, now_s: int
@@ -135,7 +95,7 @@ class Ledger:
         def change(account: Account) -> tuple[Account, None]:
             return accounts.settle(account, reservation, actual_nano_usd), None
 
-        self._change(entry.allowance, change)
+        self.books.change(entry.allowance.limit, entry.allowance.subject, change)
 
     def renew(self, entry: Entry, now_s: int) -> Entry:
         """Make a reservation ours, and last as long from now as a new one."""
@@ -143,12 +103,13 @@ class Ledger:
         def change(account: Account) -> tuple[Account, Reservation]:
             return accounts.renew(account, entry.reservation, now_s, self._lasts_s, self.owner)
 
-        return replace(entry, reservation=self._change(entry.allowance, change))
+        allowance = entry.allowance
+        reservation = self.books.change(allowance.limit, allowance.subject, change)
+        return replace(entry, reservation=reservation)
 
     def free_nano_usd(self, allowance: Allowance, now_s: int) -> int:
         """Return what could be reserved under *allowance* now."""
-        current = self._store.get_versioned(self._key(allowance))
-        account = slots.find(current.value if current else None, allowance.subject)
+        account = self.books.find(allowance.limit, allowance.subject)
         window = allowance.window
         return accounts.free(
             account, allowance.nano_usd, window.span(now_s), window.parts, now_s, lost=self.lost
@@ -177,39 +138,8 @@ class Ledger:
         def bring(account: Account) -> Account:
             return accounts.bring_to(account, span, parts, now_s, self.lost)
 
-        return self._change(allowance, change, bring)
+        return self.books.change(allowance.limit, allowance.subject, change, bring)
 
     def _give_back(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self.settle(entry, 0)
-
-    def _change(
-        self,
-        allowance: Allowance,
-        change: Callable[[Account], tuple[Account, Result]],
-        bring: Callable[[Account], Account] | None = None,
-    ) -> Result:
-        """Make *change* to an account; before one is opened, those that *bring* makes idle are closed."""
-        key, subject = self._key(allowance), allowance.subject
-        for _ in range(_ATTEMPTS):
-            current = self._store.get_versioned(key)
-            value = None if current is None else current.value
-            found = slots.find(value, subject)
-            account, result = change(found)
-            kept = slots.close_idle(value, bring) if bring is not None and found.is_idle else value
-            changed = slots.put(kept, subject, account)
-            if changed == value:
-                return result
-            if current is None:
-                if self._store.create(key, changed):
-                    return result
-            elif self._store.compare_and_set(key, changed, current.version):
-                return result
-            self.lost_races += 1
-        raise BusyError(
-            f"the account under the limit {allowance.limit!r} changed {_ATTEMPTS} times while being changed"
-        )
-
-    def _key(self, allowance: Allowance) -> str:
-        slot = crc32(allowance.subject.encode("utf-8", "replace")) % self._slot_count
-        return f"budget/{allowance.limit}/{slot}"

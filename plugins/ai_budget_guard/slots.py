@@ -15,6 +15,7 @@ An account that is opened begins where the newest of the closed ones ended: all 
 one limit, so a clock that is set back finds no window again that somebody has already left.
 """
 
+import re
 from codecs import unicode_escape_decode, unicode_escape_encode
 from collections.abc import Callable
 from functools import lru_cache
@@ -23,7 +24,19 @@ from typing import Final
 from .accounts import EMPTY, Account, Hold
 from .lease import decode_lease, encode_lease
 
-__all__ = ["CorruptSlotError", "close_idle", "closed_nano_usd", "every_account", "find", "put"]
+__all__ = [
+    "CorruptSlotError",
+    "close_idle",
+    "closed_nano_usd",
+    "every_account",
+    "find",
+    "name_of",
+    "put",
+    "unsettled_subjects",
+]
+
+_SETTLED: Final = re.compile(rb"[^|]*\|0\|\d+\|\d+\|\|\|\|0,.*")
+"""The line of an account in Redis of which all is told, and nothing leased or reserved."""
 
 _LONGEST_SUBJECT: Final = 256
 """Characters; subjects that differ only beyond share an account."""
@@ -37,7 +50,7 @@ def find(slot: bytes | None, subject: str) -> Account:
     """Return the account of *subject*; an idle one if there is none."""
     if not slot:
         return EMPTY
-    start, end = _place(slot, _name(subject))
+    start, end = _place(slot, name_of(subject))
     if start >= 0:
         return _decode(slot[start:end])
     _, window_s, counts_from_s = _closed(slot)
@@ -47,7 +60,7 @@ def find(slot: bytes | None, subject: str) -> Account:
 def put(slot: bytes | None, subject: str, account: Account) -> bytes:
     """Return the value with *account* in it; an idle one is closed, and the first line remembers it."""
     slot = slot or b"0|0|0\n"
-    name = _name(subject)
+    name = name_of(subject)
     start, end = _place(slot, name)
     before, after = (slot, b"") if start < 0 else (slot[:start], slot[end + 1 :])
     if not account.is_idle:
@@ -72,8 +85,12 @@ def close_idle(slot: bytes | None, bring: Callable[[Account], Account]) -> bytes
 
 def every_account(slot: bytes | None) -> list[tuple[str, Account]]:
     """Return all accounts of a value with their subjects."""
-    lines = (slot or b"").split(b"\n")[1:-1]
-    return [(unicode_escape_decode(line.partition(b"|")[0])[0], _decode(line)) for line in lines]
+    return [(_subject(line), _decode(line)) for line in _lines(slot)]
+
+
+def unsettled_subjects(slot: bytes | None) -> list[str]:
+    """Return the subjects of accounts in Redis that are not at rest; a quick look, for there may be many."""
+    return [_subject(line) for line in _lines(slot) if not _SETTLED.fullmatch(line)]
 
 
 def closed_nano_usd(slot: bytes | None) -> int:
@@ -82,9 +99,18 @@ def closed_nano_usd(slot: bytes | None) -> int:
 
 
 @lru_cache(maxsize=1_024)
-def _name(subject: str) -> bytes:
+def name_of(subject: str) -> bytes:
+    """Escape a subject as it stands at the beginning of a line, with the bar after it."""
     escaped, _ = unicode_escape_encode(subject[:_LONGEST_SUBJECT])
     return escaped.replace(b"|", b"\\x7c") + b"|"
+
+
+def _lines(slot: bytes | None) -> list[bytes]:
+    return (slot or b"").split(b"\n")[1:-1]
+
+
+def _subject(line: bytes) -> str:
+    return unicode_escape_decode(line.partition(b"|")[0])[0]
 
 
 def _place(slot: bytes, name: bytes) -> tuple[int, int]:

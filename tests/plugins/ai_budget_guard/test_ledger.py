@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ai_budget_guard.ledger import Allowance, BusyError, Entry, Ledger, Overdrawn
+from ai_budget_guard.books import BusyError
+from ai_budget_guard.ledger import Allowance, Entry, Ledger, Overdrawn
 from ai_budget_guard.slots import closed_nano_usd, every_account
 from aigateway.windows import Period, Window
 
@@ -189,7 +190,7 @@ def test_a_busy_account_takes_nothing_with_it() -> None:
     with pytest.raises(BusyError, match="busy"):
         ledger.reserve([free, busy], 400, _NOW_S)
 
-    assert ledger.lost_races == 200
+    assert ledger.books.lost_races == 200
     assert ledger.free_nano_usd(free, _NOW_S) == 1_000
 
 
