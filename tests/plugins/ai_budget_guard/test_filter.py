@@ -724,6 +724,24 @@ def test_a_window_ends(gateway: Gateway) -> None:
     assert ask(gateway).reply.status == 200
 
 
+@pytest.mark.hosts("native", "wasm")
+@pytest.mark.parametrize("window", ["minute", "hour", "day"])
+def test_a_clock_that_steps_back_brings_no_budget(gateway: Gateway, window: str) -> None:
+    limits = [{"name": "each", "window": window, "limit_usd": "0.00006"}]
+    gateway.load(NAME, CONFIG | {"limits": limits})
+    gateway.upstream.respond(json=ANSWER)
+    assert ask(gateway).reply.status == 200
+
+    for _ in range(3):
+        gateway.emulator.clock.now_ns -= 36 * 3_600 * 10**9
+        assert ask(gateway).reply.status == 429
+
+    gateway.emulator.clock.now_ns += 4 * 36 * 3_600 * 10**9
+    assert ask(gateway).reply.status == 200, "the next window"
+    gateway.emulator.clock.now_ns -= 36 * 3_600 * 10**9
+    assert ask(gateway).reply.status == 429, "the first window was left"
+
+
 def test_a_raise_helps_until_it_ends(gateway: Gateway) -> None:
     ends_s = 1_900_000_000
     limits = [
