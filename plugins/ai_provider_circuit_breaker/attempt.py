@@ -126,7 +126,7 @@ class ProviderAttempt(HttpFilter[Config]):
         """Choose who is asked next if this is no answer; otherwise hold it until something of it has come."""
         attempt, watch = self._attempt, self._watch
         headers = response.headers
-        if attempt is None:
+        if attempt is None or self._is_settled:
             headers[_RATE_LIMITED] = "true"
             return CONTINUE
         status = response.status

@@ -1,7 +1,7 @@
 """The filter of an attempt, behind the breaker: what it holds and for how long, and what it lets through.
 
-It is an ordinary filter here, so there is one attempt, and nobody makes the next. `tests/envoy/test_failover.py`
-has the rest.
+It is an ordinary filter here, so there is one attempt, and nobody makes the next. The rest is in
+`tests/envoy/test_failover.py`.
 """
 
 import json
