@@ -187,6 +187,12 @@ class PluginContext(HostAccess, Generic[Config]):
         config: Config = default[0]
         return config
 
+    @property
+    def configs(self) -> tuple[Config, ...]:
+        """All configurations: the global one, if there is one, and those of Higress' rules."""
+        configurations = self._root.configurations
+        return (*configurations.default, *(rule.config for rule in configurations.rules))
+
     def set_tick_period(self, seconds: float) -> None:
         """Have `on_tick` called every so many seconds, in each worker; 0 stops it."""
         milliseconds = max(1, round(seconds * 1000)) if seconds > 0 else 0

@@ -1,4 +1,4 @@
-"""The budget guard with its ledger in a real Redis, through the calls of Higress: natively and as a module."""
+"""The budget guard with its ledger in a real Redis, by the calls of Higress: natively and as a module."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -310,6 +310,21 @@ def test_the_global_configuration_of_a_plugin_with_only_rules_is_missed_with_a_r
     assert "no global configuration, only rules" in worker.host.errors()[0]
 
 
+def test_a_plugin_sees_the_configurations_of_all_rules_when_it_is_configured() -> None:
+    seen: list[tuple[object, ...]] = []
+
+    class Context(PluginContext[Mapping[str, object]]):
+        def on_configure(self) -> None:
+            seen.append(self.configs)
+
+    rules = [{"_match_route_": ["a"], "n": 1}, {"_match_domain_": ["b"], "n": 2}]
+    plugin = definition(HttpFilter, context=Context)
+    Worker(plugin, {"n": 0, "_rules_": rules})
+    Worker(plugin, {"_rules_": rules})
+
+    assert seen == [({"n": 0}, {"n": 1}, {"n": 2}), ({"n": 1}, {"n": 2})]
+
+
 def test_the_start_of_a_vm_reseeds_random_and_replaces_the_frozen_environment() -> None:
     state = random.getstate()
     environment = {"BUILD_ONLY": "1", "KEPT": "old"}
