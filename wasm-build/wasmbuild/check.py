@@ -16,6 +16,9 @@ from .toolchain import Toolchain
 
 MAX_BYTES = 16 * 1024 * 1024
 
+MAX_DATA_SEGMENTS = 100_000
+"""What V8 takes (`kV8MaxWasmDataSegments`)."""
+
 V8_10_7_FEATURES = (
     "bulk-memory", "bulk-memory-opt", "call-indirect-overlong", "multivalue", "mutable-globals",
     "nontrapping-float-to-int", "reference-types", "sign-ext", "simd",
@@ -99,6 +102,13 @@ def _size(module: bytes) -> Finding:
     )
 
 
+def _data_segments(module: bytes) -> Finding:
+    count = binary.Reader(binary.section(module, Section.DATA)).unsigned()
+    return Finding(
+        "memory", f"{count:,} data segments of at most {MAX_DATA_SEGMENTS:,}", count <= MAX_DATA_SEGMENTS
+    )
+
+
 def _plugins(module: bytes, plugins: Sequence[str]) -> Finding:
     manifest = read_manifest(binary.section(module, Section.DATA))
     missing = [name for name in plugins if name not in manifest.modules]
@@ -125,5 +135,10 @@ def imports_and_exports(module: bytes, world: wit.World) -> list[Finding]:
 
 
 def surface(module: bytes, world: wit.World, plugins: Sequence[str] = ()) -> list[Finding]:
-    """Check imports, exports, ABI markers, size, and that the Python modules *plugins* are in it."""
-    return [*imports_and_exports(module, world), _size(module), _plugins(module, plugins)]
+    """Check imports, exports, ABI markers, sizes, and that the Python modules *plugins* are in it."""
+    return [
+        *imports_and_exports(module, world),
+        _size(module),
+        _data_segments(module),
+        _plugins(module, plugins),
+    ]
