@@ -63,9 +63,8 @@ def read_known_limits(directory: Path) -> KnownLimits:
                 continue
             for limit in config.limits:
                 limits.setdefault(limit.name, limit)
-            ledger = values.get("ledger")
-            if isinstance(ledger, Mapping) and isinstance(ledger.get("prefix"), str):
-                prefixes[ledger["prefix"]] = None
+            if config.ledger is not None:
+                prefixes[config.ledger.prefix] = None
     if lines:
         raise DescriptionError(lines)
     if not guards:

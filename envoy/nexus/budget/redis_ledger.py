@@ -2,12 +2,14 @@
 
 import contextlib
 import difflib
-from codecs import unicode_escape_decode, unicode_escape_encode
+from codecs import unicode_escape_decode
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from redis import Redis
 from redis.exceptions import RedisError
+
+from ai_budget_guard.slots import name_of
 
 from .accounts import StoredAccount, read_account
 from .errors import BudgetError
@@ -136,8 +138,8 @@ class RedisLedger:
         }
 
     def _key(self, limit: str, subject: str) -> str:
-        escaped, _ = unicode_escape_encode(subject)
-        return f"{self._prefix}:{limit}:{escaped.decode('ascii')}"
+        escaped = name_of(subject).rstrip(b"|").decode("ascii")
+        return f"{self._prefix}:{limit}:{escaped}"
 
     def _name(self, key: str) -> tuple[str, str]:
         limit, _, escaped = key.removeprefix(f"{self._prefix}:").partition(":")
