@@ -170,7 +170,7 @@ class Retries:
     statuses: tuple[int, ...] = (401, 402, 403, 408, 429)
     """What is tried again beside what `conditions` say."""
     try_s: float = 0
-    """For one attempt with all of its answer; 0: no limit."""
+    """For an attempt until its answer begins; 0: as the circuit breaker has it."""
     idle_s: float = 120
     """For an attempt in which no byte moves; 0: as the route has it, and then nobody else is tried."""
     back_off_s: float = 0.005
