@@ -196,6 +196,8 @@ class BudgetGuard(HttpFilter[Config]):
             self.plugin.count("reduced")
         self._order, self._entries, self._reserved_nano_usd = order, result, needed_nano_usd
         self.plugin.watch(self, needed_nano_usd)
+        # If this VM dies, it is what the access log says of the request.
+        self.properties.set(_RECORD, _record_under_way(order.models[0], needed_nano_usd))
         self._note(desk, result, needed_nano_usd)
         return None
 
@@ -327,6 +329,12 @@ def _spender(given: Mapping[str, str], desk: Desk, config: Config) -> Spender:
 
 def _is_event_stream(kind: str | None) -> bool:
     return kind is not None and kind.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def _record_under_way(model: Model, reserved_nano_usd: int) -> str:
+    """Write down what may be charged."""
+    record = {"model": model.key, "basis": "under_way", "reserved_nano_usd": reserved_nano_usd}
+    return _ENCODER.encode(record)
 
 
 def _record(

@@ -7,7 +7,7 @@ an error, without usage                          nothing
 an answer without usage                          what was said, or what was reserved
 an answer that cannot be read                    what was reserved
 
-Beside that, of each attempt that failed when it had begun to answer, though nothing of that reached the caller:
+Beside that, of each attempt that failed when it had begun to answer, though nothing of it reached the caller:
 the input, and what had come.
 """
 
