@@ -292,6 +292,17 @@ def attempts_by_request(gateway: RunningGateway) -> dict[str, list[tuple[str, Se
     return found
 
 
+def left_under_way(gateway: RunningGateway) -> dict[str, int]:
+    """Return what was reserved for requests whose VM has died under them, by their ids."""
+    found = {}
+    for line in gateway.access_log:
+        entry = json.loads(line)
+        budget = json.loads(entry["budget"] or "{}")
+        if budget.get("basis") == "under_way":
+            found[entry["consumer"]] = budget["reserved_nano_usd"]
+    return found
+
+
 def what_counts(gateway: RunningGateway, limits: Sequence[str]) -> list[Hold]:
     """Return the reservations that count: those of VMs that live."""
     lost, now_s = owners(gateway).lost, int(time.time())
@@ -318,7 +329,9 @@ def test_whatever_happens_the_ledger_is_what_the_providers_logs_say(budget_modul
         "ledger": {"slots": MIX_SLOTS},
         GUARD: {**chain(limits)[GUARD], "slots": MIX_SLOTS},
     }
-    described = replace(describe_gateway(module=budget_module), retries=Retries(idle_s=0.5))
+    described = replace(
+        describe_gateway(module=budget_module), retries=Retries(idle_s=0.5), access_log="stdout"
+    )
     with running_gateway(plugins | {BREAKER: breaker}, gateway=described, workers=2) as gateway:
         over = threading.Event()
         troubles = [threading.Thread(target=trouble, args=(gateway, over)) for trouble in (disturb, kill_vms)]
@@ -341,9 +354,9 @@ def test_whatever_happens_the_ledger_is_what_the_providers_logs_say(budget_modul
 
         records = charged(gateway)
         logs = attempts_by_request(gateway)
+        left = left_under_way(gateway)
         spent = {name: account.lifetime_nano_usd for name, account in accounts(gateway).items()}
         kinds: Counter[str] = Counter()
-        unknown_nano_usd = 0
         for request in sent:
             attempts = logs.get(request.test_id, [])
             record = records.get(request.test_id)
@@ -353,9 +366,10 @@ def test_whatever_happens_the_ledger_is_what_the_providers_logs_say(budget_modul
             if record is None:  # Its VM has died, and with it what was known of the cost.
                 assert request.was_aborted or request.was_left_by_a_vm, request
                 assert amount == 0 or amount in possible
-                kinds["died" if attempts else "refused without a VM"] += 1
-                unknown_nano_usd += max(possible) - amount
+                kinds["died" if request.test_id in left else "refused without a VM"] += 1
+                assert not attempts or request.test_id in left
                 continue
+            assert request.test_id not in left
             assert record.get("charged_nano_usd", 0) == amount
             kinds[str(record.get("basis", "never reserved"))] += 1
             if not attempts:
@@ -375,7 +389,7 @@ def test_whatever_happens_the_ledger_is_what_the_providers_logs_say(budget_modul
         assert metric(gateway, "spent_nano_usd") == total
         print(f"{count} requests, {total} nano-USD: {dict(kinds)}")
         lost = owners(gateway).lost
-        print(f"{len(lost)} VMs died, and with them charges of at most {unknown_nano_usd} nano-USD")
+        print(f"{len(lost)} VMs died, and with them charges of at most {sum(left.values())} nano-USD")
         assert len(lost) > 1
         assert 0 < kinds["died"] + kinds["refused without a VM"] < count / 5
         assert kinds["exact"] > count / 3
