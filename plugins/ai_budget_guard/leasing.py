@@ -152,8 +152,7 @@ def reserve(
     if answer is not None:
         account = answered(account, answer, terms)
     lease = account.lease or NO_LEASE
-    spent, reserved = account.spent_nano_usd, account.reserved_nano_usd
-    lacks = spent + reserved + nano_usd - worth(account, terms.now_s)
+    lacks = account.reserved_nano_usd + nano_usd - _left(account, terms)
     if (
         lacks <= 0
         or not terms.is_enforced
@@ -194,7 +193,7 @@ def next_call(account: Account, terms: Terms, *, renew_s: int, resend_s: int) ->
             return account, None
         return replace(account, lease=replace(lease, sent_s=terms.now_s)), lease.call
     is_idle = _since(lease.used_s, terms) >= _IDLE_S
-    free = max(0, worth(account, terms.now_s) - account.spent_nano_usd - account.reserved_nano_usd)
+    free = max(0, _left(account, terms) - account.reserved_nano_usd)
     gives_back = is_idle or lease.is_wanted or not terms.is_enforced
     wish = 0
     if not gives_back and 2 * free < lease.target_nano_usd:
@@ -322,6 +321,11 @@ def _current(account: Account) -> int:
         return 0
     is_current = lease.window_s == account.window_s or lease.window_s > account.counts_from_s
     return lease.nano_usd if is_current else 0
+
+
+def _left(account: Account, terms: Terms) -> int:
+    """Return what the lease is worth beside what was spent of it."""
+    return max(0, worth(account, terms.now_s) - account.spent_nano_usd)
 
 
 def _since(then_s: int, terms: Terms) -> int:

@@ -333,6 +333,17 @@ def test_a_gateway_by_itself_holds_to_what_it_has_spent_since() -> None:
     assert isinstance(ask(account, 151, beyond=Beyond.LOCAL_ONLY)[1], Refused)
 
 
+def test_what_was_spent_beyond_the_lease_is_told_and_not_asked_for() -> None:
+    account, held = ask(leased(100), 700, beyond=Beyond.FAIL_OPEN)
+    assert isinstance(held, Reservation)
+
+    account, wait = waits(charged(account, held, 700), 30)
+
+    assert (wait.call.spent, wait.call.keeps_nano_usd, wait.call.lacks_nano_usd) == (((0, 700),), 0, 30)
+    account, admitted = ask(account, 30, wait=wait, answer=answer_to(wait.call, 30, spent=700))
+    assert isinstance(admitted, Reservation)
+
+
 def test_a_limit_that_is_not_enforced_is_never_waited_for() -> None:
     shadow = terms(is_enforced=False)
 
