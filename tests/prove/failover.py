@@ -71,7 +71,9 @@ def _show_table(points: Points) -> None:
         ("sharing", "several workers"),
         ("breaker", "breaker"),
         ("outcomes", "what is a failure"),
+        ("demand", "what a request asks for"),
         ("chain", "who is next"),
+        ("attempt", "one attempt"),
     ):
         show_tests(points, f"{_UNITS}/test_{name}.py", what)
 
