@@ -10,15 +10,15 @@ import warnings
 
 from wit_world.imports import host
 
+from ._dispatch import Dispatcher
+from .logs import show_unraisable, show_warning
+
 try:
     from wit_world.imports import higress
 except ImportError:  # The module is being built for any host.
     higress = None
 
-from ._dispatch import Dispatcher
-from .logs import show_unraisable, show_warning
-
-__all__ = ["Guest", "HigressGuest"]
+__all__ = ["Guest"]
 
 # A record of the VM needs neither: there is one thread and one process, and asking for them costs time.
 logging.logThreads = False
@@ -60,7 +60,9 @@ class Guest:
     on_delete = _dispatcher.on_delete
 
 
-class HigressGuest:
-    """The interface of what only Higress calls; not exported by a module for any host."""
+if higress is not None:
 
-    on_redis_call_response = _dispatcher.on_redis_call_response
+    class HigressGuest:
+        """The interface of what only Higress calls."""
+
+        on_redis_call_response = _dispatcher.on_redis_call_response

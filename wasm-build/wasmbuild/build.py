@@ -106,8 +106,8 @@ class Builder:
             component = snapshot.take(
                 modules,
                 paths,
-                wit=self._wit_path,
-                world=self._world.name,
+                wit_path=self._wit_path,
+                world=self._world,
                 toolchain=self.toolchain,
                 work=work,
             )

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import wit
 from .errors import BuildError
 from .toolchain import Toolchain
 
@@ -52,7 +53,7 @@ from proxywasm import registered_plugins
 _there_anyway = set(sys.modules)
 
 {imports}
-from proxywasm._guest import Guest, HigressGuest
+from proxywasm._guest import {guests}
 
 
 def _manifest() -> bytes:
@@ -191,8 +192,8 @@ def take(
     modules: Sequence[str],
     python_path: Sequence[Path],
     *,
-    wit: Path,
-    world: str,
+    wit_path: Path,
+    world: wit.World,
     toolchain: Toolchain,
     work: Path,
 ) -> bytes:
@@ -207,6 +208,7 @@ def take(
     imports = "\n".join(f"import {module}" for module in modules)
     source = _ENTRY_SOURCE.format(
         imports=imports,
+        guests=", ".join(interface.title().replace("-", "") for interface in world.exports),
         lean_code=_LEAN_CODE.stem,
         start=_MANIFEST_START,
         end=_MANIFEST_END,
@@ -218,7 +220,7 @@ def take(
     shutil.copy(_LEAN_CODE, app)
     paths = [argument for path in (app, *python_path) for argument in ("--python-path", str(path.resolve()))]
     finished: subprocess.CompletedProcess[str] = toolchain.componentize(
-        "--quiet", "--wit-path", str(wit.resolve()), "--world", world,
+        "--quiet", "--wit-path", str(wit_path.resolve()), "--world", world.name,
         "componentize", "--stub-wasi", *paths, ENTRY, "--output", "component.wasm", cwd=work,
     )  # fmt: skip
     if finished.returncode != 0:
