@@ -1,11 +1,20 @@
 """Fake providers for the tests of the host side."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from nexus.controls import ProviderControl
 from nexus.testing import running_providers
+
+
+@pytest.fixture(autouse=True)
+def kept_modules() -> Iterator[None]:
+    """Bring modules back that a test has forgotten: other tests hold what they had imported of them."""
+    before = dict(sys.modules)
+    yield
+    sys.modules.update(before)
 
 
 @pytest.fixture(scope="session")
