@@ -30,12 +30,12 @@ from .config import Config
 from .context import Desk, GuardContext
 from .leased_ledger import LeasedLedger
 from .leasing import Outage
-from .ledger import Entry, Overdrawn
+from .ledger import Allowance, Entry, Overdrawn
 from .limits import Spender
 from .orders import Order, read_order
 from .reading import AnswerReading
 from .settlement import Answer, Settlement, conclude, lost_costs, shares, who_answered
-from .telling import may_tell, refuse, remaining, warnings
+from .telling import may_tell, refuse, refuse_all, remaining, warnings
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +43,9 @@ _RECORD: Final = "ai_nexus.budget"
 """The property with what was charged; access logs: `%FILTER_STATE(wasm.ai_nexus.budget:PLAIN)%`."""
 
 _WARNING: Final = "x-ai-budget-warning"
+_RETRIES: Final = frozenset({"retry-after", "x-should-retry"})
+_EXCEEDED: Final = "budget_exceeded"
+"""What `response.code_details` says of a refusal, the router's included."""
 _VIA_UPSTREAM: Final = "via_upstream"
 
 
@@ -72,6 +75,7 @@ class BudgetGuard(HttpFilter[Config]):
         self._reading: AnswerReading | None = None
         self._named: dict[str, str | None] = {}
         self._record = ""
+        self._tightest: tuple[int, Allowance] | None = None
 
     async def on_request_headers(self, request: Request) -> Outcome:
         """Wait for the body, reserve what it can cost, and send it on its way; or refuse it."""
@@ -112,10 +116,15 @@ class BudgetGuard(HttpFilter[Config]):
     def on_response_headers(self, response: Response) -> Outcome:
         """Tell the caller what is left, and find out how to read the answer."""
         if self.config.role == "announce":
-            return CONTINUE
+            return self._answer_for_router(response)
         headers = response.headers
         if self._order is None:
-            told = remaining(self._free_of_caller(tells_all=False))
+            limits = self.plugin.desk(self.config).limits
+            told = remaining(
+                free_nano_usd
+                for free_nano_usd, allowance in self._enforced(int(self.now()))
+                if may_tell(limits[allowance.limit], self.config)
+            )
             if told is not None:
                 headers[signals.BUDGET_REMAINING] = told
             return CONTINUE
@@ -259,20 +268,35 @@ class BudgetGuard(HttpFilter[Config]):
         if isinstance(desk.ledger, LeasedLedger):
             allowances = allowances_of_caller(self.config.limits, self._spender, now_s)
             await desk.ledger.inform(allowances, now_s)
-        told = remaining(self._free_of_caller(tells_all=True))
-        if told is None:
+        self._tightest = min(self._enforced(now_s), key=lambda found: found[0], default=None)
+        if self._tightest is None:
             del request.headers[signals.BUDGET_REMAINING]
         else:
-            request.headers[signals.BUDGET_REMAINING] = told
+            request.headers[signals.BUDGET_REMAINING] = usd(self._tightest[0])
         return CONTINUE
 
-    def _free_of_caller(self, *, tells_all: bool) -> list[int]:
-        """Return what is free now under each limit that holds whoever is to answer."""
-        desk, now_s = self.plugin.desk(self.config), int(self.now())
+    def _answer_for_router(self, response: Response) -> Outcome:
+        """Say which budget it is, where the router knows only that there is too little left."""
+        is_routers = (
+            response.code_details == _EXCEEDED
+            and _RETRIES.isdisjoint(response.headers)  # The guard says when to come again.
+            and self._tightest is not None
+        )
+        if not is_routers or self._tightest is None:
+            return CONTINUE
+        free_nano_usd, allowance = self._tightest
+        limit = self.plugin.desk(self.config).limits[allowance.limit]
+        self.plugin.count(f"refused.{limit.name}")
+        refusal = refuse_all(allowance, limit, free_nano_usd, int(self.now()), self.config)
+        return Reply.json(refusal.status, refusal.body, headers=refusal.headers, details=_EXCEEDED)
+
+    def _enforced(self, now_s: int) -> list[tuple[int, Allowance]]:
+        """Return what is free now under each limit that holds whoever is to answer, but for shadows."""
+        ledger = self.plugin.desk(self.config).ledger
         return [
-            desk.ledger.free_nano_usd(allowance, now_s)
+            (ledger.free_nano_usd(allowance, now_s), allowance)
             for allowance in allowances_of_caller(self.config.limits, self._spender, now_s)
-            if allowance.is_enforced and (tells_all or may_tell(desk.limits[allowance.limit], self.config))
+            if allowance.is_enforced
         ]
 
     def _passed(self, given: Mapping[str, str]) -> Outcome:
@@ -286,7 +310,7 @@ class BudgetGuard(HttpFilter[Config]):
         limit = desk.limits[overdrawn.allowance.limit]
         self.plugin.count(f"refused.{limit.name}")
         refusal = refuse(overdrawn, limit, needed_nano_usd, now_s, self.config)
-        return Reply.json(refusal.status, refusal.body, headers=refusal.headers, details="budget_exceeded")
+        return Reply.json(refusal.status, refusal.body, headers=refusal.headers, details=_EXCEEDED)
 
     def _invalid(self, refusal: Refusal, headers: list[tuple[str, str]] | None = None) -> Outcome:
         self.plugin.count(f"invalid.{refusal.code}")

@@ -14,10 +14,10 @@ from aigateway.windows import Period
 
 from .allowances import OWN
 from .config import Config
-from .ledger import Entry, Overdrawn
+from .ledger import Allowance, Entry, Overdrawn
 from .limits import Limit, Per
 
-__all__ = ["Refusal", "may_tell", "refuse", "remaining", "warnings"]
+__all__ = ["Refusal", "may_tell", "refuse", "refuse_all", "remaining", "warnings"]
 
 _SOON_S: Final = 2
 """When a request is worth another try that only others under way leave no room for."""
@@ -114,6 +114,34 @@ def refuse(overdrawn: Overdrawn, limit: Limit, needed_nano_usd: int, now_s: int,
     if wait_s is None or wait_s > _PATIENCE_S:
         headers.append(("x-should-retry", "false"))
     return Refusal(config.refusal_status, {"error": error | {"budget": budget}}, tuple(headers))
+
+
+def refuse_all(allowance: Allowance, limit: Limit, free_nano_usd: int, now_s: int, config: Config) -> Refusal:
+    """Refuse a request for which no model costs as little as *limit* leaves its caller."""
+    ends_s = None if limit.window.period is Period.ROLLING else limit.window.span(now_s).end_s
+    resets = None if ends_s is None else _instant(ends_s)
+    budget: dict[str, object] = {
+        "name": limit.name,
+        "scope": str(limit.per),
+        "window": _window(limit),
+        "resets_at": resets,
+    }
+    message = f"The budget {limit.name!r} of {_PER[limit.per]}"
+    if may_tell(limit, config):
+        budget |= {"limit_usd": usd(allowance.nano_usd), "left_usd": usd(free_nano_usd)}
+        message += (
+            f" is {usd(allowance.nano_usd)} USD {_window(limit)}: {usd(free_nano_usd)} USD of it are left"
+        )
+    else:
+        message += " is nearly used up"
+    message += ", and any model that can answer this request may cost more."
+    if resets is not None:
+        message += f" It resets at {resets}."
+    error = {"message": message, "type": "budget_exceeded", "param": None, "code": "budget_exceeded"}
+    header = ("x-should-retry", "false")
+    if ends_s is not None and ends_s - now_s <= _PATIENCE_S:
+        header = ("retry-after", str(max(1, ends_s - now_s)))
+    return Refusal(config.refusal_status, {"error": error | {"budget": budget}}, (header,))
 
 
 def _wait_s(overdrawn: Overdrawn, needed_nano_usd: int, now_s: int) -> int | None:

@@ -66,7 +66,10 @@ def test_who_has_less_and_less_left_gets_cheaper_and_cheaper_models(gateway: Run
     assert prices == sorted(prices, reverse=True)
     assert min(prices) == min(model.prices.output for model in DEFAULT_CATALOG), "down to the cheapest"
     assert accounts(gateway)["spender"].spent_nano_usd <= 12_000_000
-    assert metric(gateway, "refused.each") == 0, "what the router takes for affordable, the guard does"
+    by_router = "wasmcustom.ai_cost_optimal_router.refused.budget_exceeded"
+    assert metric(gateway, "refused.each") == gateway.admin.stats(by_router)[by_router], (
+        "what the router takes for affordable, the guard does"
+    )
 
 
 def test_who_has_nothing_left_is_refused_for_the_budget(gateway: RunningGateway) -> None:
@@ -75,6 +78,9 @@ def test_who_has_nothing_left_is_refused_for_the_budget(gateway: RunningGateway)
     assert answer.status_code == 429
     error = answer.json()["error"]
     assert (error["type"], error["code"]) == ("budget_exceeded", "budget_exceeded")
+    assert error["budget"]["name"] == "each"
+    assert error["budget"]["left_usd"] == "0.0000001"
+    assert answer.headers["x-should-retry"] == "false"
     assert "poor" not in accounts(gateway)
 
 

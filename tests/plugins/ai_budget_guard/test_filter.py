@@ -843,9 +843,54 @@ def test_it_can_tell_the_router_what_is_left(gateway: Gateway) -> None:
     assert spent(gateway, "", "all") == 9 * 200 + 20 * 800
     for _ in range(9):
         exchange = gateway.post(CHAT, headers=best, json=chat(model="auto"))
-    assert error(exchange)["type"] == "budget_exceeded"
-    assert gateway.metrics["ai_cost_optimal_router.refused.budget_exceeded"] > 0
-    assert gateway.metrics.get(f"{METRICS}.refused.all", 0) == 0
+    refused = gateway.metrics["ai_cost_optimal_router.refused.budget_exceeded"]
+    assert gateway.metrics[f"{METRICS}.refused.all"] == refused > 0, "the guard itself refuses nobody"
+    assert exchange.reply.status == 429
+    assert exchange.reply.headers["x-should-retry"] == "false"
+    assert error(exchange) == {
+        "message": "The budget 'all' of all callers together is nearly used up, and any model that can "
+        "answer this request may cost more.",
+        "type": "budget_exceeded",
+        "param": None,
+        "code": "budget_exceeded",
+        "budget": {"name": "all", "scope": "all", "window": "in total", "resets_at": None},
+    }
+
+
+def test_who_asked_for_too_much_is_told_by_the_guard_itself(gateway: Gateway) -> None:
+    limits = [{"name": "each", "window": "day", "limit_usd": "0.00001"}]
+    gateway.load(NAME, CONFIG | {"limits": limits, "role": "announce"})
+    gateway.load(NAME, CONFIG | {"limits": limits})
+
+    budget = error(ask(gateway))["budget"]
+
+    assert isinstance(budget, dict)
+    assert budget["needed_usd"] == "0.000051"
+
+
+def test_a_caller_is_told_what_is_left_of_which_budget_when_no_model_is_cheap_enough(
+    gateway: Gateway,
+) -> None:
+    limits = [{"name": "each", "window": "minute", "limit_usd": "0.0000001"}]
+    gateway.load(NAME, {"limits": limits, "slots": 1, "role": "announce"})
+    gateway.load(ai_cost_optimal_router.filter.CostOptimalRouter.definition.name)
+
+    exchange = ask(gateway, model="auto")
+
+    budget = error(exchange)["budget"]
+    assert isinstance(budget, dict)
+    resets_at = budget.pop("resets_at")
+    assert budget == {
+        "name": "each",
+        "scope": "consumer",
+        "window": "a minute",
+        "limit_usd": "0.0000001",
+        "left_usd": "0.0000001",
+    }
+    message = str(error(exchange)["message"])
+    assert "is 0.0000001 USD a minute: 0.0000001 USD of it are left" in message
+    assert message.endswith(f" It resets at {resets_at}.")
+    assert 0 < int(exchange.reply.headers["retry-after"]) <= 60
 
 
 # Exactly once
