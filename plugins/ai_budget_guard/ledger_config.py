@@ -64,23 +64,21 @@ def read_ledger(reader: Reader, limits: Sequence[Limit], key: str = "ledger") ->
     table = reader.table(key)
     if table.choice("kind", "embedded", among=("embedded", "redis")) == "embedded":
         for name in _KEYS:
-            if table.value(name) is not None:
-                table.refuse(name, "none unless kind is 'redis'", table.value(name))
+            _refuse(table, name, "none unless kind is 'redis'")
         return None
     transport: Transport = table.choice("transport", "webdis", among=("webdis", "higress"))
     if "cluster" not in table:
         table.refuse("cluster", "the name of the cluster that Webdis or Redis is in", None)
     for name in ("username", "password") if transport == "webdis" else ("authority",):
-        if name in table:
-            table.refuse(name, f"none with transport {transport!r}", "something")
+        _refuse(table, name, f"none with transport {transport!r}")
     for index, limit in enumerate(limits):
         _check_amounts(reader, f"limits[{index}]", limit)
     return RedisLedger(
         transport=transport,
         cluster=table.string("cluster", "-"),
-        authority=table.string("authority", "") if transport == "webdis" else "",
-        username=table.string("username", "") if transport == "higress" else "",
-        password=table.string("password", "") if transport == "higress" else "",
+        authority=table.string("authority", ""),
+        username=table.string("username", ""),
+        password=table.string("password", ""),
         prefix=table.text("prefix", _PREFIX, _A_PREFIX, "nexus:budget"),
         timeout_s=table.number("timeout_s", 1.0, above=0, at_most=60),
         lease_percent=table.number("lease_percent", 1.0, at_least=0, at_most=100),
@@ -92,10 +90,17 @@ def read_ledger(reader: Reader, limits: Sequence[Limit], key: str = "ledger") ->
     )
 
 
+def _refuse(table: Reader, name: str, expected: str) -> None:
+    """Refuse a key if it is there; a password is not repeated."""
+    value = table.value(name)
+    if value is not None:
+        table.refuse(name, expected, "***" if name == "password" else value)
+
+
 def _check_amounts(reader: Reader, path: str, limit: Limit) -> None:
     """Refuse amounts that are not exact in a script of Redis."""
     raised = sum(extra.nano_usd for extra in limit.raises)
-    if max([limit.nano_usd, *limit.subjects.values()]) + raised > LARGEST_LIMIT_USD * NANO_USD_PER_USD:
-        reader.refuse(
-            path, f"amounts of at most {LARGEST_LIMIT_USD} US dollars with a ledger in Redis", "more"
-        )
+    largest_usd = -(-(max([limit.nano_usd, *limit.subjects.values()]) + raised) // NANO_USD_PER_USD)
+    if largest_usd > LARGEST_LIMIT_USD:
+        expected = f"amounts of at most {LARGEST_LIMIT_USD} US dollars with a ledger in Redis"
+        reader.refuse(path, expected, largest_usd)

@@ -3,6 +3,7 @@
 import pytest
 
 from ai_budget_guard import Config
+from ai_budget_guard.ledger_config import RedisLedger
 from ai_budget_guard.limits import DEFAULT_LIMITS
 from aigateway.config import ConfigError
 from aigateway.models import Prices
@@ -74,3 +75,52 @@ def test_models_are_found_by_what_providers_call_them() -> None:
     config = Config.from_json({"catalog": catalog})
 
     assert [model.name for model in config.by_upstream_name["same"]] == ["a", "b"]
+
+
+def test_the_ledger_is_in_shared_data_or_in_redis() -> None:
+    assert Config.from_json({"ledger": {"kind": "embedded"}}).ledger is None
+    assert Config.from_json({"ledger": {"kind": "redis", "cluster": "webdis"}}).ledger == RedisLedger(
+        cluster="webdis"
+    )
+    higress = {"kind": "redis", "transport": "higress", "cluster": "outbound|6379||redis", "password": "x"}
+    assert Config.from_json({"ledger": higress}).ledger == RedisLedger(
+        transport="higress", cluster="outbound|6379||redis", password="x"
+    )
+
+
+def test_what_is_wrong_with_the_ledger_is_said_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_json(
+            {
+                "limits": [{"name": "a", "limit_usd": 9_000_001}, {"name": "b", "limit_usd": 9_000_000}],
+                "ledger": {
+                    "kind": "redis",
+                    "password": "secret",
+                    "prefix": "a b",
+                    "timeout_s": 0,
+                    "lease_percent": 101,
+                    "lease_s": 1,
+                    "on_redis_away": "panic",
+                },
+            }
+        )
+
+    problems = str(caught.value)
+    assert "secret" not in problems
+    assert problems.count("\n") == 7
+    for line in (
+        "limits[0]: expected amounts of at most 9000000 US dollars with a ledger in Redis",
+        "ledger.cluster: expected the name of the cluster that Webdis or Redis is in, got nothing",
+        "ledger.password: expected none with transport 'webdis'",
+        "ledger.prefix: expected at most 64 letters",
+        "ledger.timeout_s: expected a number",
+        "ledger.lease_percent: expected a number from 0 to 100",
+        "ledger.lease_s: expected a whole number from 3 to 3600",
+        "ledger.on_redis_away: expected 'local_only'",
+    ):
+        assert line in problems
+
+
+def test_what_is_for_redis_alone_is_refused_without_it() -> None:
+    with pytest.raises(ConfigError, match=r"ledger.cluster: expected none unless kind is 'redis'"):
+        Config.from_json({"ledger": {"cluster": "webdis"}})
