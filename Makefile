@@ -10,7 +10,7 @@ EXAMPLES := $(foreach name,add_header rewrite_body rate_limit,examples/$(name)/$
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build contents run test test-unit test-module test-conformance test-envoy check format lock bench \
+.PHONY: help setup servers build build-higress contents run test test-unit test-module test-conformance test-envoy check format lock bench \
 	prove-gateway prove-conformance prove-router prove-budget prove-failover prove-threshold \
 	catalog clean
 
@@ -30,6 +30,9 @@ $(VENV)/ready: requirements.lock pyproject.toml
 
 build: setup ## Build the WebAssembly module, if anything it is made from has changed
 	@$(RUN) -m wasmbuild $(PLUGINS) -o $(MODULE)
+
+build-higress: setup ## Build the module for Higress alone, whose budgets can be in a Redis that Higress asks itself
+	@$(RUN) -m wasmbuild $(PLUGINS) --host higress -o build/ai-nexus.higress.wasm
 
 contents: build ## Say what is in the module, and what could go
 	@$(RUN) -m wasmbuild --contents $(MODULE)
