@@ -33,7 +33,7 @@ from .ledger import Allowance, Entry, Overdrawn
 from .ledger_config import RedisLedger
 from .limits import Limit
 from .line import Line
-from .slots import name_of
+from .slots import CorruptSlotError, name_of
 
 __all__ = ["LeasedLedger"]
 
@@ -262,7 +262,7 @@ class LeasedLedger:
 
             try:
                 call, is_at_rest = self.books.change(*key, change)
-            except BusyError:
+            except (BusyError, CorruptSlotError):  # The others are not to wait for it.
                 continue
             if is_at_rest:
                 self._touched.pop(key, None)
