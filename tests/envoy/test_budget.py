@@ -29,6 +29,7 @@ from nexus.load import http_request, run_load
 from nexus.providers import count_tokens
 from nexus.providers._answers import compose
 from nexus.testing import RunningGateway, describe_gateway, describe_plugin, running_gateway
+from nexus.wasmplugin import EnvironmentVariable
 
 from .ledgers import GUARD, accounts, chain, charged, lifetime, metric, owners, price, wait_until
 
@@ -472,8 +473,9 @@ def test_what_a_vm_that_dies_had_reserved_counts_until_it_is_missed(budget_modul
         assert metric(gateway, "reserved_nano_usd") == 0
 
 
-def test_a_stream_keeps_its_reservation_while_everything_is_replaced(budget_module: Path) -> None:
-    """The configuration is replaced, and the stream goes on for longer than a silent VM is waited for."""
+@pytest.mark.parametrize("what", ["configuration", "VM"])
+def test_a_stream_keeps_its_reservation_while_everything_is_replaced(budget_module: Path, what: str) -> None:
+    """The stream goes on for longer than a silent VM is waited for, in what was replaced."""
     limits: list[dict[str, object]] = [{"name": "each", "limit_usd": usd(EACH_COSTS)}]
     with running_gateway(chain(limits), module=budget_module, workers=2) as gateway:
         gateway.providers["openai"].set_fault(token_interval_ms=550)
@@ -484,6 +486,9 @@ def test_a_stream_keeps_its_reservation_while_everything_is_replaced(budget_modu
             plugins = [
                 describe_plugin(name, config) for name, config in chain(limits, refusal_status=402).items()
             ]
+            if what == "VM":  # All plugins share one, and so one environment.
+                variable = EnvironmentVariable(name="EDITION", value="2")
+                plugins = [replace(plugin, environment=(variable,)) for plugin in plugins]
             assert gateway.stack.change(gateway.stack.gateway, plugins).refusal is None
 
             while not under_way.done():
