@@ -37,8 +37,9 @@ from .slots import CorruptSlotError, name_of
 
 __all__ = ["LeasedLedger"]
 
-_ROUNDS: Final = 20
-"""How often others may take what a request has waited for."""
+_ROUNDS: Final = 100
+"""How often others may take what a request has waited for; while one worker has found Redis again, and another
+has not yet, they do so again and again."""
 
 _MOST_PER_CALL: Final = 64
 _SWEEP_S: Final = 60
