@@ -53,10 +53,13 @@ class Direct:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.commands = 0
+        self.is_away = False
 
     async def command(self, parts: Sequence[str]) -> object:
         self.commands += 1
         await _pause()
+        if self.is_away:
+            raise CentralError("away")
         if parts[0] == "EVALSHA":
             raise CentralError("unknown", "NOSCRIPT")
         count = int(parts[2])
@@ -202,3 +205,22 @@ def test_a_tick_tells_of_many_accounts_in_few_calls(redis: Redis) -> None:
     assert gateway.counts["reports"] == 130
     finish(gateway.ledger.tick())
     assert gateway.counts["reports"] == 130
+
+
+@pytest.mark.parametrize(("on_lost_lease", "after_s"), [("charge", 600), ("return", 19)])
+def test_a_lease_is_spent_without_redis_for_as_long_as_nobody_else_may(
+    redis: Redis, on_lost_lease: str, after_s: int
+) -> None:
+    gateway = Gateway(
+        redis, EACH, lease_percent=50, on_lost_lease=on_lost_lease, lease_s=30, on_redis_away="fail_closed"
+    )
+    for _ in range(4):
+        assert isinstance(finish(gateway.ledger.reserve([allowance()], 50, NOW_S)), tuple)
+    gateway.central.is_away = True
+
+    gateway.now_s += after_s
+    assert isinstance(finish(gateway.ledger.reserve([allowance()], 10, gateway.now_s)), tuple)
+
+    gateway.now_s += 3
+    late = finish(gateway.ledger.reserve([allowance()], 10, gateway.now_s))
+    assert isinstance(late, tuple) if on_lost_lease == "charge" else late is Outage.AWAY
