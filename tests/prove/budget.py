@@ -140,8 +140,12 @@ def main() -> int:
     module = ROOT / "build" / "tests" / "budget_cost.wasm"
     built = wasmbuild(["ai_budget_guard", "-o", str(module), "--cache", str(ROOT / "build" / ".wasmbuild")])
     show_tests(points, "tests/envoy/test_budget.py", "in Envoy, 2 workers, local ledger")
+    show_tests(points, "tests/envoy/test_budget_mix.py", "in Envoy, 2 workers, both ledgers")
     show_tests(points, "tests/envoy/test_leases.py", "in Envoy, 2 workers, Redis")
-    show_tests(points, "tests/envoy/test_guard_failover.py", "in Envoy, with failover and router")
+    show_tests(points, "tests/envoy/test_guard_failover.py", "in Envoy, with failover")
+    show_tests(points, "tests/envoy/test_guard_router.py", "in Envoy, with the router")
+    show_tests(points, "tests/envoy/test_budget_command.py", "operators")
+    show_tests(points, "tests/proxytest/test_guard_on_higress.py", "Redis asked by Higress, emulated")
     show_tests(points, f"{_UNITS}/test_accounts.py", "the law of accounts")
     show_tests(points, f"{_UNITS}/test_ledger.py", "the ledger")
     for name, what in (
