@@ -12,7 +12,6 @@ from proxywasm import (
     HostError,
     PluginContext,
     SharedDataContentionError,
-    UsageError,
 )
 
 from .books import BusyError
@@ -71,16 +70,15 @@ class GuardContext(PluginContext[Config]):
         self._owed: list[tuple[AnyLedger, Entry, int]] = []
 
     def on_configure(self) -> None:
-        """Start the clock, and open a ledger in Redis: another worker may have left something there to do."""
-        with contextlib.suppress(
-            UsageError
-        ):  # There are only rules: their ledgers open when a request comes.
-            settings = self.config.ledger
-            if settings is not None and settings.transport == "higress" and not self.has_redis:
+        """Start the clock, and open ledgers in Redis: another worker may have left something there to do."""
+        for config in self.configs:
+            if config.ledger is None:
+                continue
+            if config.ledger.transport == "higress" and not self.has_redis:
                 raise ConfigurationError(
                     ["ledger.transport: 'higress' needs Higress and the module that is built for it"]
                 )
-            self.desk(self.config)
+            self.desk(config)
         self.set_tick_period(_TICK_S)
 
     def on_tick(self) -> None:

@@ -38,7 +38,7 @@ from .slots import CorruptSlotError, name_of
 __all__ = ["LeasedLedger"]
 
 _ROUNDS: Final = 100
-"""How often others may take what a request has waited for; while one worker has found Redis again, and another
+"""How often others may take what a request has waited for. While one worker has found Redis again and another
 has not yet, they do so again and again."""
 
 _MOST_PER_CALL: Final = 64

@@ -372,3 +372,6 @@ def test_strange_subjects_have_accounts_of_their_own(shared: Shared) -> None:
 def test_higress_calls_need_higress(shared: Shared) -> None:
     with pytest.raises(ConfigurationRefusedError):
         shared.load(transport="higress")
+    rule = {"_match_route_": ["chat"]} | configuration(None, transport="higress")
+    with pytest.raises(ConfigurationRefusedError):
+        shared.gateway.load(NAME, {"_rules_": [rule]})
