@@ -17,7 +17,6 @@ import pytest
 import requests
 from redis import Redis
 
-from aigateway.catalog import DEFAULT_CATALOG
 from aigateway.money import usd
 from aigateway.usage import Usage
 from nexus.description import Service
@@ -27,8 +26,8 @@ from nexus.servers import RunningRedis, RunningWebdis, running_redis, running_we
 from nexus.testing import RunningGateway, describe_gateway, running_gateway
 from wasmbuild.__main__ import main as wasmbuild
 
-GUARD = "ai-budget-guard"
-METRICS = "wasmcustom.ai_budget_guard"
+from .ledgers import GUARD, metric, price, wait_until
+
 CHAT = "/v1/chat/completions"
 MODEL = "gpt-4.1-mini"
 ANSWER_TOKENS = 24
@@ -37,13 +36,7 @@ QUESTION = "Is it going to rain?"
 QUESTION_TOKENS = count_tokens(QUESTION)
 
 
-def _price(model: str, usage: Usage) -> int:
-    found = DEFAULT_CATALOG.find(model)
-    assert found is not None
-    return found.prices.cost(usage)
-
-
-EACH_COSTS = _price(MODEL, Usage(QUESTION_TOKENS, ANSWER_TOKENS))
+EACH_COSTS = price(MODEL, Usage(QUESTION_TOKENS, ANSWER_TOKENS))
 
 
 @pytest.fixture(scope="session")
@@ -121,23 +114,12 @@ def exact_request(consumer: str = "alice") -> bytes:
     return http_request("gateway", CHAT, json.dumps(body).encode(), headers=headers)
 
 
-def metric(gateway: RunningGateway, name: str) -> int:
-    return gateway.admin.stats(f"{METRICS}.{name}").get(f"{METRICS}.{name}", 0)
-
-
 def served(gateway: RunningGateway) -> int:
     """Return what the providers' logs say that the answers did cost."""
     control = gateway.providers["openai"]
     usage = {"prompt_tokens": QUESTION_TOKENS, "completion_tokens": ANSWER_TOKENS}
     assert all(seen.usage == usage for seen in control.requests())
     return control.requests_in_all() * EACH_COSTS
-
-
-def wait_for(what: Callable[[], bool], timeout_s: float = 15) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_64_clients_spend_a_cap_to_the_nano_dollar_and_no_further(
@@ -156,13 +138,18 @@ def test_64_clients_spend_a_cap_to_the_nano_dollar_and_no_further(
         assert result.completed == affordable
         assert dict(result.errors) == {"status 429": 200}
         assert served(gateway) == affordable * EACH_COSTS
-        wait_for(lambda: central.spent() == affordable * EACH_COSTS and central.leased() == [0])
-        wait_for(lambda: central.spent("", "all") == affordable * EACH_COSTS)
-        wait_for(lambda: central.leased("", "all") == [0])
-        assert central.fields()["lifetime"] == str(affordable * EACH_COSTS)
-        print(
-            {name: metric(gateway, name) for name in ("leases_asked", "lease_waits", "reports", "lost_races")}
+        wait_until(
+            lambda: central.spent() == affordable * EACH_COSTS and central.leased() == [0],
+            "all is spent and nothing leased",
+            for_s=15,
         )
+        wait_until(
+            lambda: central.spent("", "all") == affordable * EACH_COSTS,
+            "all is spent under the other limit",
+            for_s=15,
+        )
+        wait_until(lambda: central.leased("", "all") == [0], "nothing is leased there", for_s=15)
+        assert central.fields()["lifetime"] == str(affordable * EACH_COSTS)
         assert metric(gateway, "leases_asked") > 0
         assert metric(gateway, "redis_failures") == 0
         assert gateway.vm_crashes() == []
@@ -211,8 +198,8 @@ class Clients:
 def test_three_gateways_spend_one_cap_to_the_nano_dollar(lease_module: Path, central: Central) -> None:
     affordable = 300
     limits = [{"name": "each", "limit_usd": usd(affordable * EACH_COSTS)}]
-    with gateways(3, lease_module, central, limits) as running:
-        with Clients(running, 48, lambda: False) as clients:
+    with gateways(3, lease_module, central, limits, workers=2) as running:
+        with Clients(running, 64, lambda: False) as clients:
             pass
 
         assert clients.statuses[200] == affordable
@@ -220,7 +207,11 @@ def test_three_gateways_spend_one_cap_to_the_nano_dollar(lease_module: Path, cen
         by_gateway = [served(gateway) for gateway in running]
         assert sum(by_gateway) == affordable * EACH_COSTS
         assert min(by_gateway) > 0
-        wait_for(lambda: central.spent() == affordable * EACH_COSTS and sum(central.leased()) == 0)
+        wait_until(
+            lambda: central.spent() == affordable * EACH_COSTS and sum(central.leased()) == 0,
+            "all is spent and nothing leased",
+            for_s=15,
+        )
         assert central.fields()["lifetime"] == str(affordable * EACH_COSTS)
         assert not any(gateway.vm_crashes() for gateway in running)
 
@@ -236,7 +227,7 @@ def test_a_redis_that_crashes_loses_nothing_and_nothing_is_charged_twice(
         with Clients([gateway], 16, lambda: time.monotonic() > started + 9) as clients:
             time.sleep(1.5)
             central.redis.kill()
-            wait_for(lambda: metric(gateway, "redis_failures") > 0)
+            wait_until(lambda: metric(gateway, "redis_failures") > 0, "somebody has missed Redis", for_s=15)
             assert metric(gateway, "redis_away") == 1
             time.sleep(2.5)
             central.redis.start()
@@ -249,9 +240,13 @@ def test_a_redis_that_crashes_loses_nothing_and_nothing_is_charged_twice(
             assert set(clients.statuses) == {200}
             assert metric(gateway, "admitted_beyond") > 0
         assert served(gateway) == clients.statuses[200] * EACH_COSTS
-        wait_for(lambda: central.spent() == served(gateway) and central.leased() == [0])
+        wait_until(
+            lambda: central.spent() == served(gateway) and central.leased() == [0],
+            "what was served is charged, and nothing leased",
+            for_s=15,
+        )
         assert central.fields()["lifetime"] == str(served(gateway))
-        wait_for(lambda: metric(gateway, "redis_away") == 0)
+        wait_until(lambda: metric(gateway, "redis_away") == 0, "everybody has found Redis again", for_s=15)
         assert sum("redis is away" in line for line in gateway.logs) <= 2 * 2
         assert gateway.vm_crashes() == []
 
@@ -261,7 +256,7 @@ def test_without_webdis_a_gateway_holds_to_what_it_knows(lease_module: Path, cen
     limits = [{"name": "each", "limit_usd": usd(affordable * EACH_COSTS)}]
     with gateways(1, lease_module, central, limits, ledger={"timeout_s": 0.5}) as (gateway,):
         assert run_load(gateway.port, [exact_request()], count=10, connections=4).completed == 10
-        wait_for(lambda: central.spent() == 10 * EACH_COSTS)
+        wait_until(lambda: central.spent() == 10 * EACH_COSTS, "what was spent is said", for_s=15)
         central.webdis.kill()
 
         result = run_load(gateway.port, [exact_request()], count=50, connections=4)
@@ -270,7 +265,11 @@ def test_without_webdis_a_gateway_holds_to_what_it_knows(lease_module: Path, cen
         assert dict(result.errors) == {"status 429": 20}
         assert central.spent() == 10 * EACH_COSTS
         central.webdis.start()
-        wait_for(lambda: central.spent() == affordable * EACH_COSTS and central.leased() == [0])
+        wait_until(
+            lambda: central.spent() == affordable * EACH_COSTS and central.leased() == [0],
+            "all is spent and nothing leased",
+            for_s=15,
+        )
 
 
 @pytest.mark.parametrize("on_lost_lease", ["charge", "return"])
@@ -285,7 +284,9 @@ def test_the_lease_of_a_gateway_that_dies(lease_module: Path, central: Central, 
         dies.providers["openai"].set_fault(hang=True)
         for _ in range(5):
             pool.submit(run_load, dies.port, [exact_request()], count=1, connections=1)
-        wait_for(lambda: dies.providers["openai"].requests_in_all() == 5)
+        wait_until(
+            lambda: dies.providers["openai"].requests_in_all() == 5, "five requests are under way", for_s=15
+        )
         assert sum(central.leased()) == 5 * EACH_COSTS
         os.kill(dies.envoy_pid, signal.SIGKILL)
         assert run_load(lives.port, [exact_request()], count=20, connections=4).completed == 15
@@ -295,7 +296,11 @@ def test_the_lease_of_a_gateway_that_dies(lease_module: Path, central: Central, 
 
         assert later == (5 if on_lost_lease == "return" else 0)
         spent = (15 + later) * EACH_COSTS
-        wait_for(lambda: central.spent() == spent and min(central.leased()) == 0)
+        wait_until(
+            lambda: central.spent() == spent and min(central.leased()) == 0,
+            "all is said, and only the dead gateway has a lease",
+            for_s=15,
+        )
         assert max(central.leased()) == 5 * EACH_COSTS
 
 
@@ -314,6 +319,10 @@ def test_a_minute_ends_under_load_in_three_gateways(lease_module: Path, central:
         assert clients.statuses[200] == 2 * affordable
         assert set(clients.codes) == {"budget_exceeded"}
         spent = affordable * EACH_COSTS
-        wait_for(lambda: central.spent() == spent and central.fields()["lifetime"] == str(2 * spent))
-        wait_for(lambda: sum(central.leased()) == 0)
+        wait_until(
+            lambda: central.spent() == spent and central.fields()["lifetime"] == str(2 * spent),
+            "what was spent in both minutes is said",
+            for_s=15,
+        )
+        wait_until(lambda: sum(central.leased()) == 0, "nothing is leased", for_s=15)
         assert int(central.fields()["window"]) == boundary_s
