@@ -68,7 +68,7 @@ def release(options: argparse.Namespace) -> None:
     """Give back lost leases."""
     with _ledger(options) as (ledger, _):
         now_s = ledger.now_s()
-        accounts = ledger.accounts(options.limit, options.subject)
+        accounts = ledger.existing(options.limit, options.subject)
         losing = [account for account in accounts if account.lost(now_s)]
         total = usd(sum(lease.nano_usd for account in losing for lease in account.lost(now_s)))
         _confirm(options, f"Give back {total} USD of lost leases to {_count(losing)}?")
@@ -96,7 +96,10 @@ def _ledger(options: argparse.Namespace) -> Iterator[tuple[RedisLedger, KnownLim
 def _selected(
     options: argparse.Namespace, ledger: RedisLedger, limits: KnownLimits | None, now_s: int
 ) -> list[StoredAccount]:
-    accounts = ledger.accounts(options.limit, options.subject)
+    accounts = ledger.existing(options.limit, options.subject)
+    if not accounts:
+        # On standard error: a table and a bill have nothing else in them than accounts.
+        print(f"There are no accounts under {ledger.prefix}.", file=sys.stderr)
     if limits is None:
         return accounts
     presents = [limits.present(account.limit, account.subject, now_s) for account in accounts]

@@ -69,7 +69,8 @@ class RedisLedger:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self.prefix = prefix
+        """How all keys begin."""
         self._index = f"{prefix}:accounts"
 
     def now_s(self) -> int:
@@ -92,16 +93,17 @@ class RedisLedger:
             ]
         return found
 
-    def existing(self, limit: str, subject: str | None = None) -> list[StoredAccount]:
-        """Return the accounts of *limit*, and *subject* if given. Raises BudgetError when there are none."""
+    def existing(self, limit: str | None = None, subject: str | None = None) -> list[StoredAccount]:
+        """Return what `accounts` does. Raises BudgetError when a name is given and there is nothing by it."""
         found = self.accounts(limit, subject)
-        if found:
+        if found or limit is subject is None:
             return found
-        limits = sorted({name for name, _ in self._names(None, None)})
-        if limit not in limits:
+        if limit is not None and not self._names(limit, None):
+            limits = sorted({name for name, _ in self._names(None, None)})
             raise BudgetError(f"There is no account under {limit!r}{_instead(limit, limits)}")
-        subjects = sorted(name for _, name in self._names(limit, None))
-        raise BudgetError(f"{subject!r} has no account under {limit}{_instead(subject or '', subjects)}")
+        subjects = sorted({name for _, name in self._names(limit, None)})
+        where = "" if limit is None else f" under {limit}"
+        raise BudgetError(f"{subject!r} has no account{where}{_instead(subject or '', subjects)}")
 
     def set_spent(self, limit: str, subject: str, nano_usd: int, present: Present | None = None) -> int:
         """Let *nano_usd* be what counts as spent, and return what did before.
@@ -139,10 +141,10 @@ class RedisLedger:
 
     def _key(self, limit: str, subject: str) -> str:
         escaped = name_of(subject).rstrip(b"|").decode("ascii")
-        return f"{self._prefix}:{limit}:{escaped}"
+        return f"{self.prefix}:{limit}:{escaped}"
 
     def _name(self, key: str) -> tuple[str, str]:
-        limit, _, escaped = key.removeprefix(f"{self._prefix}:").partition(":")
+        limit, _, escaped = key.removeprefix(f"{self.prefix}:").partition(":")
         return limit, unicode_escape_decode(escaped)[0]
 
 

@@ -129,7 +129,19 @@ class TestShow:
         assert shown("--limit", "month") == [["month", "alice"], ["month", "bob"]]
         assert shown("--subject", "alice") == [["day", "alice"], ["month", "alice"]]
         assert shown("--limit", "month", "--subject", "bob") == [["month", "bob"]]
-        assert shown("--limit", "nothing") == []
+
+    @pytest.mark.parametrize("action", [("show",), ("export",), ("release", "--yes")])
+    def test_a_name_that_is_not_there_is_not_taken_for_an_empty_ledger(
+        self, action: tuple[str, ...], redis: Redis, budget: Callable[..., str]
+    ) -> None:
+        call(redis, lacks=1)
+
+        assert budget(*action, "--limit", "moth", fails=True) == (
+            "There is no account under 'moth', did you mean 'month'?\n"
+        )
+        assert budget(*action, "--subject", "alicia", fails=True) == (
+            "'alicia' has no account, did you mean 'alice'?\n"
+        )
 
     def test_the_plugins_say_which_window_it_is(
         self, redis: Redis, budget: Callable[..., str], tmp_path: Path
@@ -367,8 +379,13 @@ class TestTrouble:
         )
 
     def test_accounts_are_looked_for_under_the_prefix_that_is_given(
-        self, redis: Redis, budget: Callable[..., str]
+        self, redis: Redis, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        """That there are none is said beside the table: it may be the wrong prefix, or the wrong Redis."""
         call(redis, lacks=1)
 
-        assert len(budget("show", "--prefix", "other").splitlines()) == 1
+        assert main(["budget", "show", "--prefix", "other"]) == 0
+
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == 1
+        assert err == "There are no accounts under other.\n"
