@@ -121,7 +121,7 @@ def show_cost(points: Points, module: Path) -> None:
                         f"p50 {bare:.2f} ms without, {full:.2f} ms with: {full - bare:+.2f} ms, one worker",
                         holds=connections > 1 or full - bare <= _MOST_ADDED_MS,
                     )
-        with points.point("requests with leases that had to wait for Redis") as point:
+        with points.point("calls to Redis, reports included") as point:
             asked = webdis_calls(redis)
             sent = _REQUESTS * _ROUNDS * 3
             point.seen(f"{asked} calls for {sent} requests", holds=0 < asked < sent / 10)
