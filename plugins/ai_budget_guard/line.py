@@ -40,7 +40,8 @@ class Line:
         self._name = ""
         self._clock = clock
         self._note = note
-        self._was_away = False
+        self._reasons: set[str] = set()
+        """Why Redis is away, as far as it has been said; empty while it is not."""
         self._away_until_s = 0.0
 
     def is_away(self, now_s: float) -> bool:
@@ -63,15 +64,17 @@ class Line:
             )
         except CentralError as error:
             self._away_until_s = self._clock() + _RETRY_S
-            if not self._was_away:
+            if not self._reasons:
                 _log.error("redis is away: why=%s beyond_leases=%s", error, self._settings.on_redis_away)
-            self._was_away = True
+            elif str(error) not in self._reasons:  # Whoever has mended one thing is to see the next.
+                _log.error("redis is still away: why=%s", error)
+            self._reasons.add(str(error))
             self._note(True)
             return None
         self._away_until_s = 0.0
-        if self._was_away:
+        if self._reasons:
             _log.warning("redis is back")
-            self._was_away = False
+            self._reasons.clear()
             self._note(False)
         if self._settings.on_lost_lease == "charge":  # Then a lease is good for as long as its window.
             return answers

@@ -306,6 +306,20 @@ def test_whatever_is_wrong_with_redis_is_said_once(shared: Shared, answer: Answe
     assert shared.said() == [f"redis is away: why={why} beyond_leases=local_only"]
 
 
+def test_what_else_is_wrong_with_redis_is_said_too(shared: Shared) -> None:
+    """Webdis comes back, but not as it should be."""
+    shared.load()
+    for status in (503, 403, 503):
+        away(shared, status)
+        shared.ask()
+        shared.wait(5)
+
+    assert shared.said() == [
+        "redis is away: why=status 503 beyond_leases=local_only",
+        "redis is still away: why=Webdis does not allow EVALSHA: see `acl` in its configuration",
+    ]
+
+
 def test_a_cluster_that_does_not_exist_is_redis_being_away(shared: Shared) -> None:
     shared.load(cluster="nowhere", on_redis_away="fail_closed")
 
