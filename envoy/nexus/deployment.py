@@ -14,7 +14,7 @@ from ._failover import mixed_attempts, settled_downstream
 from .catalog_file import CatalogFile, read_catalog_file, unknown_clusters, with_catalog
 from .description import Gateway
 from .gateway_file import read_gateway
-from .ledgers import held_against_cluster, held_against_gateway
+from .ledgers import held_against_cluster, held_against_gateway, held_against_guards
 from .plugin_packages import find_package
 from .reading import DescriptionError
 from .rules import resolve_rules
@@ -66,6 +66,7 @@ def read_deployment(path: Path, *, host: Host = "envoy") -> Deployment:
             report.notices.extend(held_against_cluster(plugin))
             plugin = settled_downstream(plugin)
         ready.append(plugin)
+    report.notices.extend(held_against_guards(plugins))
     if host == "envoy":
         _check_clusters(plugins, catalog, gateway, report)
     if report.problems:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from nexus.description import Gateway, Service
-from nexus.ledgers import held_against_cluster, held_against_gateway
+from nexus.ledgers import held_against_cluster, held_against_gateway, held_against_guards
 from nexus.testing import describe_gateway, describe_plugin
 from nexus.wasmplugin import Rule, WasmPlugin
 
@@ -66,4 +66,23 @@ def test_on_higress_another_name_is_expected() -> None:
     assert held_against_cluster(guard(REDIS)) == [
         "ai-budget-guard.yaml: spec.defaultConfig.ledger.cluster: Higress calls its clusters "
         "outbound|PORT||SERVICE, and this is 'webdis'"
+    ]
+
+
+def test_an_announcer_looks_where_a_guard_keeps_its_accounts() -> None:
+    limits = [{"name": "month", "limit_usd": 25}]
+    guards = [describe_plugin("ai-budget-guard", {"limits": limits, "ledger": REDIS})]
+    place = "ai-budget-guard.yaml: spec.defaultConfig"
+
+    def noted(**config: object) -> list[str]:
+        announcer = describe_plugin("ai-budget-guard", {"role": "announce", "limits": limits} | config)
+        return held_against_guards([announcer, *guards])
+
+    assert noted(ledger=REDIS | {"prefix": "nexus:budget", "timeout_s": 2}) == []
+    assert noted() == [
+        f"{place}.ledger: tells of accounts in shared data, "
+        "and guards keep theirs in Redis under nexus:budget"
+    ]
+    assert noted(ledger=REDIS, limits=[{"name": "moth"}, 7]) == [
+        f"{place}.limits: no guard has the limit 'moth', so nothing is ever spent of it"
     ]
