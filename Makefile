@@ -78,22 +78,22 @@ bench: build ## Measure what the SDK and the filters cost
 	$(RUN) tests/bench/router_speed.py
 	$(RUN) tests/bench/gateway_cost.py
 
-prove-gateway: build ## Show that the gateway does what issue 2 asks (DATA=path of the data sets)
+prove-gateway: build ## Show that the gateway answers, stands bad input and load, and what it costs (DATA=path of the data sets)
 	$(RUN) tests/prove/gateway.py --data $(DATA)
 
-prove-conformance: build ## Show that the emulator tells the truth, as issue 3 asks
+prove-conformance: build ## Show that the emulator tells the truth
 	$(RUN) tests/prove/conformance.py
 
-prove-router: build ## Show that the router does what issue 4 asks (DATA=path of the data sets)
+prove-router: build ## Show that the router keeps to every constraint, and how fast (DATA=path of the data sets)
 	$(RUN) tests/prove/router.py --data $(DATA)
 
-prove-budget: build servers ## Show that caps hold, as issue 5 asks of both ledgers
+prove-budget: build servers ## Show that caps hold to the nano-dollar, with either ledger
 	$(RUN) tests/prove/budget.py
 
-prove-failover: build ## Show what faults of providers callers do not see, as issue 6 asks
+prove-failover: build ## Show what faults of providers callers do not see
 	$(RUN) tests/prove/failover.py
 
-prove-threshold: build ## Show what scorers and thresholds are worth, as issue 7 asks (DATA=path of the data sets)
+prove-threshold: build ## Show what scorers and thresholds are worth (DATA=path of the data sets)
 	$(RUN) tests/prove/threshold.py --data $(DATA)
 
 ##@ Maintain
