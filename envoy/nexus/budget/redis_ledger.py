@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from ai_budget_guard.slots import name_of
 
@@ -162,6 +162,10 @@ def connected(url: str, prefix: str) -> Iterator[RedisLedger]:
     try:
         with redis:
             yield RedisLedger(redis, prefix)
+    except AuthenticationError as error:
+        raise BudgetError(
+            "--redis: this Redis asks for another name or password: redis://NAME:PASSWORD@HOST:PORT."
+        ) from error
     except RedisError as error:
         raise BudgetError(f"Redis: {error}") from error
 

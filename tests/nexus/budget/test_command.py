@@ -364,6 +364,18 @@ class TestTrouble:
         assert "Connection refused" in err
         assert "secret" not in err
 
+    def test_a_password_that_is_missing_or_wrong_is_asked_for(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with running_redis(["--requirepass", "right"]) as redis:
+            for password in ("", ":wrong@"):
+                url = redis.url.replace("://", f"://{password}")
+                assert main(["budget", "show", "--redis", url]) == 1
+
+                err = capsys.readouterr().err
+                assert err.startswith("--redis: this Redis asks for another name or password: redis://NAME")
+                assert "wrong" not in err
+
     def test_what_is_no_url_is_not_repeated(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["budget", "show", "--redis", "secret@somewhere"]) == 1
 
