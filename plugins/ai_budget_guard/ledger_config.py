@@ -63,8 +63,10 @@ def read_ledger(reader: Reader, limits: Sequence[Limit], key: str = "ledger") ->
     """Read where the ledger is; None for the shared data. Problems are noted with *reader*."""
     table = reader.table(key)
     if table.choice("kind", "embedded", among=("embedded", "redis")) == "embedded":
+        is_meant = table.value("kind") in (None, "embedded")
         for name in _KEYS:
-            _refuse(table, name, "none unless kind is 'redis'")
+            if table.value(name) is not None and is_meant:  # Else the kind is what is wrong.
+                _refuse(table, name, "none unless kind is 'redis'")
         return None
     transport: Transport = table.choice("transport", "webdis", among=("webdis", "higress"))
     if "cluster" not in table:

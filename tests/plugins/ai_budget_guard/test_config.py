@@ -124,3 +124,11 @@ def test_what_is_wrong_with_the_ledger_is_said_at_once() -> None:
 def test_what_is_for_redis_alone_is_refused_without_it() -> None:
     with pytest.raises(ConfigError, match=r"ledger.cluster: expected none unless kind is 'redis'"):
         Config.from_json({"ledger": {"cluster": "webdis"}})
+
+
+def test_of_a_misspelt_kind_only_the_kind_is_wrong() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_json({"ledger": {"kind": "reddis", "cluster": "webdis"}})
+
+    (problem,) = caught.value.problems
+    assert str(problem).startswith("ledger.kind: expected 'embedded' or 'redis'")
