@@ -110,11 +110,13 @@ def test_what_operators_set_counts_for_all_gateways_while_they_go_on(shared: Sha
 
 
 def test_what_a_lost_gateway_held_can_be_given_back(shared: Shared) -> None:
-    shared.first.providers["openai"].set_fault(hang=True)
+    provider = shared.first.providers["openai"]
+    provider.set_fault(hang=True)
     with ThreadPoolExecutor(16) as pool:
         for _ in range(16):
             pool.submit(ask, shared.first)
-        wait_until(lambda: shared.account()["leased_nano_usd"] >= 16 * EACH_COSTS, "16 are under way")
+        wait_until(lambda: provider.requests_in_all() == 16, "16 are under way")
+        assert shared.account()["leased_nano_usd"] >= 16 * EACH_COSTS
 
         os.kill(shared.first.envoy_pid, signal.SIGKILL)
 
