@@ -277,12 +277,9 @@ class BudgetGuard(HttpFilter[Config]):
 
     def _answer_for_router(self, response: Response) -> Outcome:
         """Say which budget it is, where the router knows only that there is too little left."""
-        is_routers = (
-            response.code_details == _EXCEEDED
-            and _RETRIES.isdisjoint(response.headers)  # The guard says when to come again.
-            and self._tightest is not None
-        )
-        if not is_routers or self._tightest is None:
+        if self._tightest is None or response.code_details != _EXCEEDED:
+            return CONTINUE
+        if not _RETRIES.isdisjoint(response.headers):  # The guard's own, which says when to come again.
             return CONTINUE
         free_nano_usd, allowance = self._tightest
         limit = self.plugin.desk(self.config).limits[allowance.limit]

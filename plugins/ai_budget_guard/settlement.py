@@ -19,7 +19,7 @@ from typing import Protocol
 from aigateway import signals
 from aigateway.lost_answers import LostAnswer
 from aigateway.models import Model
-from aigateway.usage import Usage
+from aigateway.usage import Usage, tokens_in_bytes
 
 from .config import OnMissingUsage
 from .ledger import Entry
@@ -28,8 +28,6 @@ from .orders import Order
 __all__ = ["Answer", "Basis", "Settlement", "conclude", "lost_costs", "shares", "who_answered"]
 
 _FIRST_ERROR = 300
-_BYTES_PER_TOKEN = 4
-"""As in `aigateway.usage`, of answers that are known by their length."""
 
 
 class Basis(StrEnum):
@@ -119,7 +117,7 @@ def lost_costs(order: Order, lost: Sequence[LostAnswer]) -> list[tuple[Model, in
     """Say what the answers did cost that never reached the caller, as far as that can be seen."""
     known = {model.key: model for model in order.models}
     return [
-        (model, model.prices.cost(Usage(order.input_tokens, -(-answer.seen_bytes // _BYTES_PER_TOKEN))))
+        (model, model.prices.cost(Usage(order.input_tokens, tokens_in_bytes(answer.seen_bytes))))
         for answer in lost
         if (model := known.get(answer.model)) is not None
     ]

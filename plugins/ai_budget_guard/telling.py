@@ -107,13 +107,12 @@ def refuse(overdrawn: Overdrawn, limit: Limit, needed_nano_usd: int, now_s: int,
         message += " A lower limit of output tokens would make it cheaper."
     elif resets is not None:
         message += f" It resets at {resets}."
-    error = {"message": message, "type": "budget_exceeded", "param": None, "code": "budget_exceeded"}
     headers: list[tuple[str, str]] = []
     if wait_s is not None:
         headers.append(("retry-after", str(wait_s)))
     if wait_s is None or wait_s > _PATIENCE_S:
         headers.append(("x-should-retry", "false"))
-    return Refusal(config.refusal_status, {"error": error | {"budget": budget}}, tuple(headers))
+    return Refusal(config.refusal_status, _body(message, budget), tuple(headers))
 
 
 def refuse_all(allowance: Allowance, limit: Limit, free_nano_usd: int, now_s: int, config: Config) -> Refusal:
@@ -137,11 +136,16 @@ def refuse_all(allowance: Allowance, limit: Limit, free_nano_usd: int, now_s: in
     message += ", and any model that can answer this request may cost more."
     if resets is not None:
         message += f" It resets at {resets}."
-    error = {"message": message, "type": "budget_exceeded", "param": None, "code": "budget_exceeded"}
     header = ("x-should-retry", "false")
     if ends_s is not None and ends_s - now_s <= _PATIENCE_S:
         header = ("retry-after", str(max(1, ends_s - now_s)))
-    return Refusal(config.refusal_status, {"error": error | {"budget": budget}}, (header,))
+    return Refusal(config.refusal_status, _body(message, budget), (header,))
+
+
+def _body(message: str, budget: Mapping[str, object]) -> Mapping[str, object]:
+    """Write OpenAI's error object, with the budget in it."""
+    error = {"message": message, "type": "budget_exceeded", "param": None, "code": "budget_exceeded"}
+    return {"error": error | {"budget": budget}}
 
 
 def _wait_s(overdrawn: Overdrawn, needed_nano_usd: int, now_s: int) -> int | None:

@@ -21,7 +21,7 @@ from .refusals import InvalidRequestError
 from .sse import EventReader
 from .tokens import estimate_tokens
 
-__all__ = ["MAX_BODY_BYTES", "Usage", "UsageReader", "read_usage"]
+__all__ = ["MAX_BODY_BYTES", "Usage", "UsageReader", "read_usage", "tokens_in_bytes"]
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """A longer answer in one JSON object is not kept: it has no usage, only an estimate by its length."""
@@ -55,6 +55,11 @@ def read_usage(usage: Mapping[str, object]) -> Usage | None:
     """Read the usage object of any provider; None if it lacks the input or the output."""
     counts = counts_of(usage)
     return None if counts is None else _reported_usage(counts)
+
+
+def tokens_in_bytes(size_bytes: int) -> int:
+    """Estimate the tokens of an answer of which nothing is known but its length."""
+    return -(-size_bytes // _BYTES_PER_TOKEN)
 
 
 class UsageReader:
@@ -142,7 +147,7 @@ class UsageReader:
         counts = self._counts or Counts()
         said = max(self._texts, self._tokens + estimate_tokens("".join(self._lump)))
         if self._events is None and self._counts is None and not said:
-            said = -(-self._body_bytes // _BYTES_PER_TOKEN)
+            said = tokens_in_bytes(self._body_bytes)
         given = input_tokens if counts.input_tokens is None else counts.input_tokens
         usage = _usage(counts, given, counts.output_tokens or 0)
         return replace(usage, output_tokens=usage.output_tokens + said)
